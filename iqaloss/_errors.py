@@ -1,0 +1,38 @@
+"""Error messages that say what was given, what is allowed and what was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def unknown_name(kind: str, given: object, allowed: Iterable[str]) -> str:
+    """Returns the message for a name that is not among the allowed ones.
+
+    Args:
+        kind: What the name stands for, such as ``"dimension"``.
+        given: The name as the user wrote it.
+        allowed: Every valid name.
+
+    Example:
+        >>> unknown_name("dimension", "sharpnes", ["noisiness", "sharpness"])
+        "unknown dimension 'sharpnes'; did you mean 'sharpness'? Valid: noisiness, sharpness"
+    """
+    names = list(allowed)
+    by_lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(str(given).lower(), by_lower, n=1, cutoff=0.5)
+    hint = f"; did you mean {by_lower[near[0]]!r}?" if near else "."
+    return f"unknown {kind} {given!r}{hint} Valid: {', '.join(names) or '(none)'}"
+
+
+def check_choice(kind: str, given: str, allowed: Iterable[str]) -> str:
+    """Returns ``given`` when it is allowed and raises ``ValueError`` with the nearest valid name otherwise."""
+    names = list(allowed)
+    if given not in names:
+        raise ValueError(unknown_name(kind, given, names))
+    return given
+
+
+def missing_package(package: str, extra: str, purpose: str) -> ImportError:
+    """Returns the error for an optional package that is not installed."""
+    return ImportError(f"{purpose} needs the package {package!r}: pip install 'iqaloss[{extra}]'")

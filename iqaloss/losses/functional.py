@@ -1,0 +1,80 @@
+"""The equations that turn what a scorer says into a loss; pure functions, float32 results."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def nr_loss(score: Tensor, best: float = 1.0, worst: float = 0.0) -> Tensor:
+    """No-reference loss: how far a score is from the best one, ``(best - s) / (best - worst)``.
+
+    It is ``1 - s`` for scores trained to [0, 1], falls as quality rises, and is not clipped: a scorer may
+    exceed its range, and a clipped loss would have no gradient there.
+
+    Args:
+        score: Scores of any shape, higher is better.
+        best: The score of the best images that the scorer was trained on.
+        worst: The score of the worst ones.
+
+    Returns:
+        Losses of the same shape, float32.
+
+    Example:
+        >>> nr_loss(torch.tensor([0.25, 1.0]))
+        tensor([0.7500, 0.0000])
+    """
+    return (best - score.float()) / (best - worst)
+
+
+def feature_distance(features: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of two feature maps, for each image.
+
+    Args:
+        features: ``[B, ...]``.
+        target: The same shape; no gradient flows into it.
+
+    Returns:
+        ``[B]``, float32.
+
+    Example:
+        >>> feature_distance(torch.zeros(1, 2, 4, 4), torch.ones(1, 2, 4, 4))
+        tensor([1.])
+    """
+    return (features.float() - target.detach().float()).abs().flatten(1).mean(1)
+
+
+def normalised_weights(weights: Tensor) -> Tensor:
+    """Divides weights by their sum, so that they average: ``w_i / sum_j w_j``.
+
+    Example:
+        >>> normalised_weights(torch.tensor([1.0, 3.0]))
+        tensor([0.2500, 0.7500])
+    """
+    return weights / weights.sum()
+
+
+def straight_through_clamp(images: Tensor) -> Tensor:
+    """Clips to [0, 1] on the way forward and passes the gradient unchanged on the way back.
+
+    What a restoration network overshoots is judged as the picture that would be saved, and still gets a gradient.
+
+    Example:
+        >>> x = torch.tensor([-0.5, 0.5, 1.5], requires_grad=True)
+        >>> straight_through_clamp(x).sum().backward()
+        >>> x.grad
+        tensor([1., 1., 1.])
+    """
+    return images + (images.detach().clamp(0, 1) - images.detach())
+
+
+def reduce_batch(values: Tensor, reduction: str) -> Tensor:
+    """Reduces per-image losses ``[B]``: ``"mean"``, ``"sum"`` or ``"none"``."""
+    if reduction == "mean":
+        return values.mean()
+    return values.sum() if reduction == "sum" else values
+
+
+def stack_terms(terms: dict[str, Tensor]) -> Tensor:
+    """Joins per-image terms ``[B]`` to ``[K, B]``."""
+    return torch.stack(list(terms.values()))

@@ -1,0 +1,172 @@
+"""MDIQA as a loss: a weight for each perceptual dimension."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from iqaloss._errors import check_choice
+from iqaloss.losses.functional import feature_distance, normalised_weights, nr_loss
+from iqaloss.losses.iqa_loss import IQALoss
+from iqaloss.scorers.base import Request, ScoreOutput, Scorer
+
+FORMS = ("weighted", "fused")
+FR_WEIGHTINGS = ("linear", "published")
+
+
+class MDIQALoss(IQALoss):
+    """MDIQA as a loss, steered by a weight for each perceptual dimension.
+
+    With dimension scores s_i, feature maps g_i (g' of the target), user weights r_i and the instance
+    weights w_i = softmax(W(pred)):
+
+    ==========  =====================================  ===================================================
+    form        no-reference                           full-reference
+    ==========  =====================================  ===================================================
+    weighted    ``sum_i r_i (1 - s_i) / sum_i r_i``    ``k sum_i r_i mean|g_i - g_i'| / sum_i r_i``
+    fused       ``1 - MLP(w r (s + local))``           ``mean_i r_i w_i mean|g_i - g_i'|``; with
+                                                       ``fr_weighting="published"`` r_i enters twice
+    ==========  =====================================  ===================================================
+
+    The weighted form is linear in the normalised weights and looks at nothing but the dimensions; one with
+    weight 0 is not computed. The fused form is the model's own fusion, with the weights multiplying its
+    softmax without renormalisation, as published (arXiv 2508.16887). The fused no-reference form equals the
+    published loss plus one, so that it falls to zero for a perfect score.
+
+    Args:
+        weights: Dimension name to weight, or a sequence of weights in the model's order. Names that are left
+            out weigh 1. Weights are not negative, and not all zero.
+        mode: ``"nr"``, ``"fr"`` or ``"both"``.
+        scorer: A registered MDIQA scorer's name, or the scorer.
+        form: ``"weighted"`` or ``"fused"``.
+        fr_weighting: ``"linear"``, or ``"published"`` for the published square (form ``"fused"`` only).
+        **options: The options of :class:`IQALoss`.
+
+    Raises:
+        ValueError: For an unknown dimension (with the nearest valid name), a negative or non-finite weight,
+            or weights that are all zero.
+
+    Example:
+        >>> loss_fn = MDIQALoss(weights={"sharpness": 2.0})
+        >>> value, parts = loss_fn(torch.rand(2, 3, 64, 64), return_parts=True)
+        >>> list(parts)
+        ['brightness', 'colorfulness', 'contrast', 'noisiness', 'sharpness']
+    """
+
+    ratio: Tensor
+
+    def __init__(
+        self,
+        weights: Mapping[str, float] | Sequence[float] | None = None,
+        mode: str = "nr",
+        scorer: str | Scorer = "mdiqa-mobile",
+        *,
+        form: str = "weighted",
+        fr_weighting: str = "linear",
+        **options: Any,
+    ) -> None:
+        super().__init__(scorer, mode, **options)
+        if not self.scorer.dimension_names:
+            raise ValueError(
+                f"MDIQALoss needs a scorer with dimensions; {self.scorer.card.name} has one score: use IQALoss"
+            )
+        self.form = check_choice("form", form, FORMS)
+        self.fr_weighting = check_choice("fr_weighting", fr_weighting, FR_WEIGHTINGS)
+        if self.fr_weighting == "published" and self.form != "fused":
+            raise ValueError('fr_weighting="published" is a variant of form="fused"; it was given with form="weighted"')
+        if self.form == "fused" and "weights" not in self.scorer.extra_names:
+            raise ValueError(f'form="fused" needs instance weights, which {self.scorer.card.name} has not')
+        self.register_buffer("ratio", torch.empty(0), persistent=False)
+        self.set_weights(weights)
+
+    def set_weights(self, weights: Mapping[str, float] | Sequence[float] | None) -> None:
+        """Changes the dimensions' weights, to follow a schedule say; takes what the constructor takes."""
+        self.weights = check_weights(weights, self.scorer)
+        values = list(self.weights.values())
+        self.ratio = torch.tensor(values, dtype=torch.float32, device=self.scorer.mean.device)
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """The dimensions whose weight is not zero."""
+        return tuple(name for name, weight in self.weights.items() if weight > 0)
+
+    def nr_request(self) -> Request:
+        """Asks for the active dimensions' scores, or for the fused score."""
+        if self.form == "fused":
+            return super().nr_request()
+        return Request(score=False, dimensions=self.active, features=(), extras=())
+
+    def fr_request(self) -> Request:
+        """Asks for the active dimensions' feature maps and, in the fused form, the instance weights."""
+        extras = ("weights",) if self.form == "fused" else ()
+        return Request(score=False, dimensions=(), features=self.active, extras=extras)
+
+    def compared_features(self) -> tuple[str, ...]:
+        """The active dimensions' feature maps."""
+        return self.active
+
+    def nr_terms(self, output: ScoreOutput) -> dict[str, Tensor]:
+        """The weighted dimensions, or the fused score."""
+        if self.form == "fused":
+            return super().nr_terms(output)
+        worst, best = self.scorer.card.score_range
+        factor = normalised_weights(self._active_ratio())
+        return {name: factor[i] * nr_loss(output.dimensions[name], best, worst) for i, name in enumerate(self.active)}
+
+    def fr_terms(self, output: ScoreOutput, target: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weighted feature distances of the active dimensions."""
+        ratio = self._active_ratio()
+        if self.form == "weighted":
+            factor = self.scorer.card.fr_scale * normalised_weights(ratio)
+            return {
+                name: factor[i] * feature_distance(output.features[name], target[name])
+                for i, name in enumerate(self.active)
+            }
+        names = self.scorer.dimension_names
+        instance = output.extras["weights"].detach().float()  # already times the ratio
+        terms = {}
+        for i, name in enumerate(self.active):
+            weight = instance[:, names.index(name)]
+            weight = weight * ratio[i] if self.fr_weighting == "published" else weight
+            terms[name] = weight * feature_distance(output.features[name], target[name]) / len(names)
+        return terms
+
+    def conditions(self) -> dict[str, Any]:
+        """The ratio that multiplies the instance weights, in the fused form."""
+        return {"ratio": self.ratio} if self.form == "fused" else {}
+
+    def _active_ratio(self) -> Tensor:
+        return self.ratio[self.ratio > 0]
+
+
+def check_weights(weights: Mapping[str, float] | Sequence[float] | None, scorer: Scorer) -> dict[str, float]:
+    """Returns a weight for every dimension of a scorer, in the model's order, or says what is wrong."""
+    names = scorer.dimension_names
+    if weights is None:
+        given: dict[str, float] = {}
+    elif isinstance(weights, Mapping):
+        given = dict(weights)
+        for name in given:
+            if name not in names:
+                scorer.raise_unknown("dimension", name, names)
+    elif isinstance(weights, Sequence) and not isinstance(weights, str):
+        if len(weights) != len(names):
+            raise ValueError(
+                f"weights has {len(weights)} values; {scorer.card.name} has {len(names)}: {', '.join(names)}"
+            )
+        given = dict(zip(names, weights))
+    else:
+        raise TypeError(f"weights must be a dict by dimension name or a sequence, got {type(weights).__name__}")
+    for name, weight in given.items():
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)):
+            raise TypeError(f"the weight of {name} must be a number, got {weight!r}")
+        if not math.isfinite(weight) or weight < 0:
+            raise ValueError(f"the weight of {name} must be finite and not negative, got {weight!r}")
+    checked = {name: float(given.get(name, 1.0)) for name in names}
+    if not any(checked.values()):
+        raise ValueError(f"all weights are zero: nothing is left to optimise; dimensions: {', '.join(names)}")
+    return checked

@@ -1,0 +1,299 @@
+"""Find, read, verify, convert and write checkpoints: official files and our own."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import hashlib
+import json
+import os
+import re
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from iqaloss._errors import unknown_name
+from iqaloss.scorers.base import Scorer
+from iqaloss.scorers.cards import EmbeddedFile, WeightFile
+
+if typing.TYPE_CHECKING:
+    from iqaloss.scorers.registry import Entry
+
+StateDict = Mapping[str, Tensor]
+FORMAT = "1"
+_UNUSED = re.compile(r"(^|\.)num_batches_tracked$")
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Reads a state dict from a ``.safetensors`` file or a ``torch.save`` file, without running code in it.
+
+    The wrappers ``params_ema``, ``params``, ``state_dict`` and ``model`` are opened and the prefix
+    ``module.`` of data-parallel training is taken off.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is corrupt or holds no state dict; the message names it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no such checkpoint file: {path}")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            loaded: Any = load_file(path)
+        else:
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"cannot read the checkpoint {path} ({path.stat().st_size} bytes): {error}") from error
+    return unwrap(loaded, str(path))
+
+
+def unwrap(loaded: Any, source: str) -> dict[str, Tensor]:
+    """Returns the plain state dict inside what a file holds."""
+    for key in ("params_ema", "params", "state_dict", "model"):
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+            break
+    if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise ValueError(f"{source} holds no state dict (a mapping of names to tensors)")
+    return {name.removeprefix("module."): value for name, value in loaded.items()}
+
+
+def sha256_of(path: str | Path) -> str:
+    """Returns the SHA-256 digest of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        if hasattr(hashlib, "file_digest"):
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+        return digest.hexdigest()
+
+
+def rename_keys(state: StateDict, table: Sequence[tuple[str, str]], dropped: Sequence[str] = ()) -> dict[str, Tensor]:
+    """Renames keys by a table of (pattern, replacement) pairs; the first pattern that matches at the start wins.
+
+    Args:
+        state: The official state dict.
+        table: Regular expressions and what they are replaced by.
+        dropped: Regular expressions of official tensors that are known to have no effect.
+
+    Returns:
+        The converted state dict; keys that no pattern matches stay as they are, so that a strict load names them.
+    """
+    out = {}
+    for key, value in state.items():
+        if _UNUSED.search(key) or any(re.match(pattern, key) for pattern in dropped):
+            continue
+        for pattern, replacement in table:
+            new, count = re.subn("^" + pattern, replacement, key)
+            if count:
+                key = new
+                break
+        out[key] = value
+    return out
+
+
+def load_strict(module: nn.Module, state: StateDict, *, source: str) -> None:
+    """Loads a state dict; every tensor must be there, be known and have the right shape.
+
+    Floating tensors are cast to the module's dtype; counters of seen batches are left out on both sides.
+
+    Raises:
+        ValueError: With the names of the missing, unexpected and misshapen tensors.
+    """
+    own = {key: value for key, value in module.state_dict().items() if not _UNUSED.search(key)}
+    given = {key: value for key, value in state.items() if not _UNUSED.search(key)}
+    problems = [f"missing: {_some(own.keys() - given.keys())}"] if own.keys() - given.keys() else []
+    if given.keys() - own.keys():
+        problems.append(f"unexpected: {_some(given.keys() - own.keys())}")
+    wrong = [
+        f"{key} has shape {list(given[key].shape)}, expected {list(own[key].shape)}"
+        for key in sorted(own.keys() & given.keys())
+        if own[key].shape != given[key].shape
+    ]
+    if wrong:
+        problems.append(f"misshapen: {_some(wrong)}")
+    if problems:
+        raise ValueError(f"{source} does not fit {type(module).__name__}: " + "; ".join(problems))
+    module.load_state_dict(dict(given), strict=False)
+
+
+def _some(names: Iterable[str], most: int = 5) -> str:
+    ordered = sorted(names)
+    more = f" and {len(ordered) - most} more" if len(ordered) > most else ""
+    return ", ".join(ordered[:most]) + more
+
+
+# --- our own format ------------------------------------------------------------------------------
+
+
+def save(scorer: Scorer, path: str | Path, *, dtype: torch.dtype | None = None, **notes: str) -> Path:
+    """Writes a scorer's weights and config to a safetensors file, through a temporary file and a rename.
+
+    Args:
+        scorer: The scorer to write.
+        path: The file to write, ending in ``.safetensors``.
+        dtype: Storage type of floating tensors; their own by default.
+        **notes: Further text to store with it, such as the data it was trained on.
+
+    Example:
+        >>> save(create_scorer("mdiqa-mobile"), "mine.safetensors")  # doctest: +SKIP
+    """
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"a scorer is saved as .safetensors, got {path.name!r}")
+    tensors = {
+        key: (value.to(dtype) if dtype is not None and value.is_floating_point() else value).detach().cpu().contiguous()
+        for key, value in scorer.state_dict().items()
+        if not _UNUSED.search(key)
+    }
+    metadata = {
+        **notes,
+        "iqaloss.format": FORMAT,
+        "iqaloss.scorer": scorer.card.name,
+        "iqaloss.config": json.dumps(dataclasses.asdict(scorer.config)),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(tensors, temporary, metadata=metadata)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """Returns the text stored beside the tensors of a safetensors file; empty if there is none."""
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except Exception as error:
+        raise ValueError(f"cannot read the checkpoint {path}: {error}") from error
+
+
+def load_own(path: Path, item: Entry, options: Mapping[str, Any], *, sha256: str | None = None) -> Scorer:
+    """Builds a scorer from a file written by :func:`save`; checks the digest when one is given."""
+    from iqaloss.scorers.registry import build
+
+    if not path.is_file():
+        raise FileNotFoundError(f"no such checkpoint file: {path}")
+    if sha256 is not None and sha256_of(path) != sha256:
+        raise ValueError(f"{path} is corrupt: its sha256 is {sha256_of(path)}, expected {sha256}")
+    metadata = read_metadata(path)
+    if "iqaloss.scorer" not in metadata:
+        raise ValueError(f"{path} was not written by iqaloss; for official files see load_official")
+    if metadata.get("iqaloss.format") != FORMAT:
+        raise ValueError(f"{path} has format {metadata.get('iqaloss.format')!r}; this version reads {FORMAT!r}")
+    made_by = metadata["iqaloss.scorer"]
+    if made_by != item.card.name:
+        raise ValueError(f'{path} holds a {made_by!r}, not a {item.card.name!r}: create_scorer("{made_by}", weights=…)')
+    config = config_from_dict(item.scorer_class.config_class, json.loads(metadata["iqaloss.config"]))
+    scorer = build(item, config, options)
+    load_strict(scorer, read_state_dict(path), source=str(path))
+    return scorer
+
+
+def config_from_dict(config_class: type[Any], values: Mapping[str, Any]) -> Any:
+    """Rebuilds a (nested) config dataclass from what JSON made of it: lists become tuples again."""
+    hints = typing.get_type_hints(config_class)
+    return config_class(**{name: _revive(hints[name], value) for name, value in values.items() if name in hints})
+
+
+def _revive(hint: Any, value: Any) -> Any:
+    arguments = typing.get_args(hint)
+    if isinstance(value, Mapping):
+        nested = [kind for kind in (hint, *arguments) if dataclasses.is_dataclass(kind)]
+        return config_from_dict(typing.cast(type, nested[0]), value) if nested else dict(value)
+    if isinstance(value, list):
+        inner = arguments[0] if arguments else Any
+        return tuple(_revive(inner, element) for element in value)
+    return value
+
+
+def embedded_path(file: EmbeddedFile) -> Path:
+    """Returns the path of a checkpoint inside the package."""
+    return Path(__file__).parent / "embedded" / file.filename
+
+
+# --- official files ------------------------------------------------------------------------------
+
+Part = str | Path | StateDict | Sequence[str | Path | StateDict]
+
+
+def load_path(path: Path, item: Entry, options: Mapping[str, Any]) -> Scorer:
+    """Builds a scorer from one of our files, or from a folder with ours or the official files."""
+    if path.is_dir():
+        own = [file for file in sorted(path.glob("*.safetensors")) if "iqaloss.scorer" in read_metadata(file)]
+        mine = [file for file in own if read_metadata(file)["iqaloss.scorer"] == item.card.name]
+        if len(mine) > 1:
+            raise ValueError(f"{path} holds several checkpoints of {item.card.name}: {_some(f.name for f in mine)}")
+        if mine:
+            return load_own(mine[0], item, options)
+        return load_official_parts(item, find_official(path, item.card.files, item.card.how_to_get_weights()), options)
+    if path.suffix == ".safetensors" and path.is_file() and "iqaloss.scorer" in read_metadata(path):
+        return load_own(path, item, options)
+    if not path.is_file():
+        raise FileNotFoundError(f"weights={str(path)!r}: no such file or folder.\n{item.card.how_to_get_weights()}")
+    needed = [file.role for file in item.card.files if not file.optional]
+    if len(needed) == 1:
+        return load_official_parts(item, {needed[0]: path}, options)
+    raise ValueError(f"{path} was not written by iqaloss.\n{item.card.how_to_get_weights()}")
+
+
+def find_official(folder: Path, files: Sequence[WeightFile], how: str) -> dict[str, Part]:
+    """Finds the official files of each role in a folder by their published names.
+
+    Raises:
+        ValueError: If a needed file is missing or a name fits several files.
+    """
+    names = sorted(file.name for file in folder.iterdir() if file.is_file())
+    found: dict[str, Part] = {}
+    for file in files:
+        matches = [[name for name in names if fnmatch.fnmatch(name, pattern)] for pattern in file.patterns]
+        if all(not group for group in matches) and file.optional:
+            continue
+        for pattern, group in zip(file.patterns, matches):
+            if not group:
+                raise ValueError(f"{folder} has no file {pattern!r} (role {file.role!r}).\n{how}")
+            if len(group) > 1:
+                raise ValueError(f"{folder} has several files for {pattern!r}: {_some(group)}; use load_official")
+        paths = [folder / group[0] for group in matches]
+        found[file.role] = paths[0] if len(paths) == 1 else paths
+    return found
+
+
+def load_official_parts(item: Entry, parts: Mapping[str, Part], options: Mapping[str, Any]) -> Scorer:
+    """Builds a scorer from official parts, after checking the roles."""
+    card = item.card
+    roles = [file.role for file in card.files]
+    for role in parts:
+        if role not in roles:
+            raise ValueError(f"{card.name}: {unknown_name('role', role, roles)}")
+    missing = [file.role for file in card.files if not file.optional and file.role not in parts]
+    if missing:
+        raise ValueError(f"{card.name}: no weights for role {', '.join(missing)}.\n{card.how_to_get_weights()}")
+    states = {role: _read_part(part) for role, part in parts.items()}
+    return item.scorer_class.from_official(card, states, **options)
+
+
+def _read_part(part: Part) -> dict[str, Tensor]:
+    if isinstance(part, (str, Path)):
+        return read_state_dict(part)
+    if isinstance(part, Mapping):
+        return unwrap(part, "the given state dict")
+    # Several files that make up one role keep their order in the key: the model's table joins them.
+    return {f"{index}:{key}": value for index, file in enumerate(part) for key, value in _read_part(file).items()}

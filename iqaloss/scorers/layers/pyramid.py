@@ -1,0 +1,94 @@
+"""A timm backbone whose levels are gated, pooled to one grid and reduced to one width."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def create_trunk(name: str, *, levels: tuple[int, ...] | None = None) -> nn.Module:
+    """Builds a timm feature backbone with random weights; nothing is downloaded.
+
+    Args:
+        name: A timm model name.
+        levels: Which feature levels to return; all of them by default.
+    """
+    import timm
+
+    options: dict[str, Any] = {} if levels is None else {"out_indices": levels}
+    return timm.create_model(name, pretrained=False, features_only=True, **options)
+
+
+class GatedConv(nn.Module):
+    """``GELU(x1) * gate(x2)`` with ``(x1, x2)`` the halves of a 1x1 convolution of x.
+
+    Args:
+        channels: Channels of the input and of the output.
+        hidden: Channels inside the gate.
+    """
+
+    def __init__(self, channels: int, hidden: int = 64) -> None:
+        super().__init__()
+        self.split = nn.Conv2d(channels, 2 * channels, 1)
+        self.gate = nn.Sequential(
+            nn.Conv2d(channels, hidden, 1),
+            nn.GELU(),
+            nn.Conv2d(hidden, hidden, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(hidden, 1, 3, padding=1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.split(x).chunk(2, dim=1)
+        return F.gelu(value) * self.gate(gate)
+
+
+class FrozenStatistics:
+    """Mixin: batch norms always use their stored statistics, also in training.
+
+    MDIQA's trunks were trained this way (the published fusion network forgot to, and its statistics drifted).
+    """
+
+    def train(self, mode: bool = True) -> Any:
+        super().train(mode)  # type: ignore[misc]
+        for module in self.modules():  # type: ignore[attr-defined]
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+
+class GatedPyramid(FrozenStatistics, nn.Module):
+    """Backbone levels on the grid of the last one, each ``[B, width, h, w]``.
+
+    Every level is gated at its own resolution, averaged down to the grid of the last level and
+    reduced to ``width`` channels.
+
+    Args:
+        trunk: timm name of the backbone.
+        width: Channels of every returned map.
+        gate_width: Channels inside the gates.
+    """
+
+    def __init__(self, trunk: str, width: int, gate_width: int = 64) -> None:
+        super().__init__()
+        self.trunk = create_trunk(trunk)
+        channels: list[int] = self.trunk.feature_info.channels()  # type: ignore[union-attr, operator]
+        self.gates = nn.ModuleList(GatedConv(c, gate_width) for c in channels)
+        self.reduce = nn.ModuleList(nn.Sequential(nn.Conv2d(c, width, 1), nn.GELU()) for c in channels)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Returns the maps, finest level first, for normalised images."""
+        return self.gather(self.trunk(images))
+
+    def gather(self, levels: list[Tensor]) -> list[Tensor]:
+        """Returns the maps for the levels of the backbone."""
+        grid = tuple(levels[-1].shape[2:])
+        return [reduce(pool_to(gate(level), grid)) for level, gate, reduce in zip(levels, self.gates, self.reduce)]
+
+
+def pool_to(x: Tensor, grid: tuple[int, ...]) -> Tensor:
+    """Averages ``[B, C, H, W]`` down (or repeats it up) to a grid; a map that has it already is returned as it is."""
+    return x if tuple(x.shape[2:]) == tuple(grid) else F.adaptive_avg_pool2d(x, list(grid))

@@ -1,0 +1,109 @@
+"""Pre-norm transformer layers over token sequences ``[N, B, C]``."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with a GELU between them."""
+
+    def __init__(self, width: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.expand = nn.Linear(width, hidden)
+        self.contract = nn.Linear(hidden, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.contract(self.dropout(F.gelu(self.expand(tokens))))
+
+
+class SelfAttentionLayer(nn.Module):
+    """``x += MHA(LN(x)); x += FFN(LN(x))``."""
+
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.norm_attention = nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, heads, dropout=dropout)
+        self.norm_feed = nn.LayerNorm(width)
+        self.feed = FeedForward(width, hidden, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        normed = self.norm_attention(tokens)
+        tokens = tokens + self.dropout(self.attention(normed, normed, normed, need_weights=False)[0])
+        return tokens + self.dropout(self.feed(self.norm_feed(tokens)))
+
+
+class CrossAttentionLayer(nn.Module):
+    """``x += MHA(LN(x), LN(memory)); x += FFN(LN(x))``."""
+
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.norm_query = nn.LayerNorm(width)
+        self.norm_memory = nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, heads, dropout=dropout)
+        self.norm_feed = nn.LayerNorm(width)
+        self.feed = FeedForward(width, hidden, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor, memory: Tensor) -> Tensor:
+        memory = self.norm_memory(memory)
+        attended = self.attention(self.norm_query(tokens), memory, memory, need_weights=False)[0]
+        tokens = tokens + self.dropout(attended)
+        return tokens + self.dropout(self.feed(self.norm_feed(tokens)))
+
+
+class PositionTable(nn.Module):
+    """A learned position embedding, separable in rows and columns, resized to any grid.
+
+    Args:
+        width: Number of channels; the first half depends on the row, the second on the column.
+        side: Side of the learned table.
+    """
+
+    def __init__(self, width: int, side: int = 32) -> None:
+        super().__init__()
+        self.rows = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, width // 2, side, 1), std=0.02))
+        self.columns = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, width // 2, 1, side), std=0.02))
+
+    def forward(self, height: int, width: int) -> Tensor:
+        """Returns the embedding of a grid, ``[height * width, 1, C]``."""
+        side = self.rows.shape[2]
+        table = torch.cat([self.rows.expand(-1, -1, -1, side), self.columns.expand(-1, -1, side, -1)], dim=1)
+        table = F.interpolate(table, (height, width), mode="bicubic", align_corners=False)
+        return to_tokens(table)
+
+
+def to_tokens(feature_map: Tensor) -> Tensor:
+    """Turns ``[B, C, h, w]`` into ``[h * w, B, C]``."""
+    return feature_map.flatten(2).permute(2, 0, 1)
+
+
+def to_map(tokens: Tensor, height: int, width: int) -> Tensor:
+    """Turns ``[h * w, B, C]`` into ``[B, C, h, w]``."""
+    return tokens.permute(1, 2, 0).unflatten(2, (height, width))
+
+
+def regressor(width: int) -> nn.Sequential:
+    """Returns the score head over a vector ``[B, C]``: two normalised GELU layers and a linear one."""
+    return nn.Sequential(
+        nn.LayerNorm(width),
+        nn.Linear(width, width),
+        nn.GELU(),
+        nn.LayerNorm(width),
+        nn.Linear(width, width),
+        nn.GELU(),
+        nn.Linear(width, 1),
+    )
+
+
+def init_transformer(module: nn.Module) -> None:
+    """Gives every linear layer of a transformer block Kaiming-normal weights and zero biases."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_normal_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

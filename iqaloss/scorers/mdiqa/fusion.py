@@ -1,0 +1,205 @@
+"""From dimensions to one score: instance weights, local scores, CLIP tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from iqaloss._errors import missing_package
+from iqaloss.scorers.cards import CLIP_MEAN, CLIP_STD
+from iqaloss.scorers.layers.pyramid import FrozenStatistics, create_trunk, pool_to
+from iqaloss.scorers.layers.transformer import SelfAttentionLayer, init_transformer, regressor, to_tokens
+from iqaloss.scorers.mdiqa.config import BranchConfig
+
+
+class MapWeights(FrozenStatistics, nn.Module):
+    """Instance weights from a multi-level map: softmax of the spatial mean of per-position logits.
+
+    Args:
+        trunk: timm name of its own backbone; None when the maps of another backbone are handed in.
+        channels: Channels of the maps that are handed in; unused with a backbone of its own.
+        width: Channels to which each level of its own backbone is reduced.
+        dimensions: Number of weights.
+    """
+
+    def __init__(self, trunk: str | None, channels: list[int], width: int, dimensions: int) -> None:
+        super().__init__()
+        self.trunk = None if trunk is None else create_trunk(trunk)
+        if self.trunk is not None:
+            channels = self.trunk.feature_info.channels()  # type: ignore[union-attr, operator]
+            self.reduce = nn.ModuleList(nn.Sequential(nn.Conv2d(c, width, 1), nn.GELU()) for c in channels)
+            channels = [width] * len(channels)
+        total = sum(channels)
+        self.logits = nn.Sequential(
+            nn.LayerNorm(total), nn.Linear(total, total), nn.GELU(), nn.Linear(total, dimensions)
+        )
+
+    def forward(self, images: Tensor, maps: list[Tensor]) -> Tensor:
+        """Returns weights ``[B, D]`` that sum to one.
+
+        Args:
+            images: Normalised images, for a backbone of its own.
+            maps: The shared maps, for none.
+        """
+        if self.trunk is not None:
+            levels = [reduce(level) for level, reduce in zip(self.trunk(images), self.reduce)]
+            grid = tuple(levels[-2].shape[2:])
+            maps = [pool_to(level, grid) for level in levels]
+        positions = torch.cat(maps, dim=1).permute(0, 2, 3, 1)
+        return self.logits(positions).mean(dim=(1, 2)).softmax(dim=1)
+
+
+class PooledWeights(FrozenStatistics, nn.Module):
+    """Instance weights as the softmax of a whole classification network's logits."""
+
+    def __init__(self, trunk: str, dimensions: int) -> None:
+        super().__init__()
+        import timm
+
+        self.trunk = timm.create_model(trunk, pretrained=False, num_classes=dimensions)
+
+    def forward(self, images: Tensor, maps: list[Tensor]) -> Tensor:
+        """Returns weights ``[B, D]`` that sum to one."""
+        return self.trunk(images).softmax(dim=1)
+
+
+class LocalScore(nn.Module):
+    """A second score of one dimension, read from its feature map and CLIP's tokens.
+
+    ``Reg(pool(t + MLP([t; c])))`` with t the tokens of the feature map and c those of CLIP.
+
+    Args:
+        config: The branch of the dimension.
+        semantic: Channels of the CLIP map; 0 for none.
+    """
+
+    def __init__(self, config: BranchConfig, semantic: int) -> None:
+        super().__init__()
+        hidden = config.width // 2
+        self.mix = nn.Sequential(
+            nn.Linear(config.width + semantic, hidden, bias=False),
+            nn.GELU(),
+            nn.Dropout(0.5),
+            nn.Linear(hidden, config.width, bias=False),
+        )
+        self.pool = SelfAttentionLayer(config.width, config.heads, config.hidden)
+        self.regress = regressor(config.width)
+        for part in (self.pool, self.regress):
+            init_transformer(part)
+
+    def forward(self, features: Tensor, semantic: Tensor | None) -> Tensor:
+        """Returns the local score ``[B]``."""
+        tokens = mixed = to_tokens(features)
+        if semantic is not None:
+            resized = F.interpolate(semantic, features.shape[2:], mode="bicubic", align_corners=False)
+            mixed = torch.cat([tokens, to_tokens(resized)], dim=2)
+        return self.regress(self.pool(self.mix(mixed) + tokens).mean(dim=0)).squeeze(1)
+
+
+class StatisticScores(nn.Module):
+    """What the mean and standard deviation of every backbone channel tell about each dimension.
+
+    Texture and noise show in second moments, which attention over averaged maps does not see. The statistics
+    are standardised with stored constants before a small MLP reads them.
+
+    Args:
+        channels: Channels of the backbone's levels.
+        hidden: Hidden width.
+        dimensions: Number of scores.
+    """
+
+    center: Tensor
+    spread: Tensor
+
+    def __init__(self, channels: list[int], hidden: int, dimensions: int) -> None:
+        super().__init__()
+        count = 2 * sum(channels)
+        self.register_buffer("center", torch.zeros(count))
+        self.register_buffer("spread", torch.ones(count))
+        self.read = nn.Sequential(nn.Dropout(0.1), nn.Linear(count, hidden), nn.GELU(), nn.Linear(hidden, dimensions))
+        nn.init.zeros_(self.read[-1].weight)
+        nn.init.zeros_(self.read[-1].bias)
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        """Returns scores ``[B, D]``."""
+        return self.read((level_statistics(levels) - self.center) / self.spread)
+
+
+def level_statistics(levels: list[Tensor]) -> Tensor:
+    """Returns means and standard deviations of all channels, level by level, ``[B, 2 * sum(C)]``."""
+    parts = []
+    for level in levels:
+        level = level.float()
+        # The constant keeps the root's slope finite where a channel is flat.
+        parts += [level.mean(dim=(2, 3)), (level.var(dim=(2, 3), unbiased=False) + 1e-4).sqrt()]
+    return torch.cat(parts, dim=1)
+
+
+class ClipTokens(nn.Module):
+    """The 49 spatial tokens of CLIP's RN50, reduced to the heads' width; no gradient passes.
+
+    CLIP sees the centre square of the image only, as published.
+
+    Args:
+        width: Channels of the returned map.
+    """
+
+    side = 224
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        try:
+            import open_clip
+        except ImportError as error:
+            raise missing_package("open_clip_torch", "clip", "MDIQA with CLIP tokens (fusion A and D)") from error
+        self.visual = open_clip.create_model("RN50", pretrained=None).visual.requires_grad_(False)
+        self.project = nn.Conv2d(self.visual.output_dim, width, 1)
+        self.register_buffer("mean", torch.tensor(CLIP_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(CLIP_STD).view(1, 3, 1, 1), persistent=False)
+
+    def train(self, mode: bool = True) -> Any:
+        """Sets training mode of the projection; CLIP itself always stays in eval mode."""
+        super().train(mode)
+        self.visual.eval()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Returns the map ``[B, C, 7, 7]`` for images in ``[0, 1]``."""
+        with torch.no_grad():
+            crop = (centre_square(images.detach(), self.side) - self.mean) / self.std
+            tokens = attention_pool_tokens(self.visual, crop)
+        return self.project(tokens)
+
+
+def centre_square(images: Tensor, side: int) -> Tensor:
+    """Resizes the shorter side to ``side`` (bicubic, antialiased) and crops the centre square."""
+    height, width = images.shape[2:]
+    short = min(height, width)
+    size = (side * height // short, side * width // short)
+    if size != (height, width):
+        images = F.interpolate(images, size, mode="bicubic", align_corners=False, antialias=True)
+    top, left = round((size[0] - side) / 2), round((size[1] - side) / 2)
+    return images[:, :, top : top + side, left : left + side]
+
+
+def attention_pool_tokens(visual: Any, images: Tensor) -> Tensor:
+    """Returns the spatial tokens of an open_clip ResNet's attention pool as a map ``[B, C, h, w]``.
+
+    open_clip keeps the pooled token only; the arithmetic here is that of its pool, for all positions.
+    """
+    x = visual.layer4(visual.layer3(visual.layer2(visual.layer1(visual.stem(images)))))
+    height, width = x.shape[2:]
+    pool = visual.attnpool
+    tokens = to_tokens(x)
+    tokens = torch.cat([tokens.mean(dim=0, keepdim=True), tokens]) + pool.positional_embedding[:, None]
+    query, key, value = (
+        layer(tokens).unflatten(2, (pool.num_heads, -1)).permute(1, 2, 0, 3)
+        for layer in (pool.q_proj, pool.k_proj, pool.v_proj)
+    )
+    attended = F.scaled_dot_product_attention(query[:, :, 1:], key, value).permute(0, 2, 1, 3).flatten(2)
+    return pool.c_proj(attended).transpose(1, 2).unflatten(2, (height, width))

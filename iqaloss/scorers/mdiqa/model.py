@@ -1,0 +1,160 @@
+"""The MDIQA scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from iqaloss.scorers.base import Request, ScoreOutput, Scorer
+from iqaloss.scorers.cards import ScorerCard
+from iqaloss.scorers.mdiqa.config import MDIQAConfig
+from iqaloss.scorers.mdiqa.fusion import ClipTokens, LocalScore, MapWeights, PooledWeights, StatisticScores
+from iqaloss.scorers.mdiqa.heads import Branch, BranchOutput
+
+
+class MDIQA(Scorer):
+    """Nine (or, in small configurations, five) perceptual dimensions and their fusion.
+
+    ``score = MLP(softmax(W(x)) * r * (s + Reg(g + MLP([g; clip]))))`` with s the dimensions' scores, g
+    their feature maps, W the weight branch and r an optional ratio for each dimension (arXiv 2508.16887).
+    Without local scores the regressor term is left out.
+
+    The extra outputs are ``weights`` ``[B, D]``, the instance weights times r, and ``local_scores``
+    ``[B, D]``, what the local regressors add to the dimensions' scores.
+
+    Args:
+        card: What is known of the model.
+        config: The architecture.
+    """
+
+    config_class = MDIQAConfig
+    config: MDIQAConfig
+
+    def __init__(self, card: ScorerCard, config: MDIQAConfig) -> None:
+        super().__init__(card, config)
+        fusion, first = config.fusion, config.branches[0]
+        count = len(config.dimensions)
+        self.branches = nn.ModuleDict({branch.name: Branch(branch) for branch in config.branches})
+        if fusion.pooled_logits:
+            if fusion.weight_trunk is None:
+                raise ValueError("a weight branch with pooled logits needs a backbone: weight_trunk is None")
+            self.weighting: nn.Module = PooledWeights(fusion.weight_trunk, count)
+        else:
+            shared = [first.width] * len(self.branches[first.name].backbone.gates)  # type: ignore[arg-type, union-attr]
+            self.weighting = MapWeights(fusion.weight_trunk, shared, fusion.weight_width, count)
+        self.clip = ClipTokens(first.width) if fusion.clip else None
+        self.local = (
+            nn.ModuleDict(
+                {
+                    name: LocalScore(branch, branch.width if fusion.clip else 0)
+                    for branch in config.branches
+                    for name in branch.dimensions
+                }
+            )
+            if fusion.local
+            else None
+        )
+        self.statistics = (
+            StatisticScores(
+                self.branches[first.name].backbone.trunk.feature_info.channels(),  # type: ignore[union-attr, operator]
+                fusion.statistics,
+                count,
+            )
+            if fusion.statistics
+            else None
+        )
+        self.fuse = nn.Sequential(
+            nn.Linear(count, 4 * count),
+            nn.GELU(),
+            nn.Linear(4 * count, 4 * count),
+            nn.GELU(),
+            nn.Linear(4 * count, 1),
+        )
+        for parameter in self.fuse.parameters():  # a positive start: more of any dimension is better
+            nn.init.normal_(parameter, std=0.1).data.abs_()
+
+    @property
+    def dimension_names(self) -> tuple[str, ...]:
+        """Names of the dimensions, in the model's own order."""
+        return self.config.dimensions
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """One feature map for each dimension."""
+        return self.config.dimensions
+
+    @property
+    def extra_names(self) -> tuple[str, ...]:
+        """The instance weights and, with a local module, the local scores."""
+        return ("weights", "local_scores") if self.config.fusion.local else ("weights",)
+
+    def compute(self, images: Tensor, request: Request, *, ratio: Tensor | None = None, **_: Any) -> ScoreOutput:
+        """Runs what the request needs and nothing else.
+
+        Args:
+            images: Float RGB in ``[0, 1]``, ``[B, 3, H, W]``.
+            request: What to compute.
+            ratio: A factor ``[D]`` or ``[B, D]`` for the instance weights; they are not renormalised.
+        """
+        everything = self.config.dimensions
+        extras = request.extras or ()
+        local = self.local is not None and (request.score or "local_scores" in extras)
+        scored = everything if request.score else request.dimensions or ()
+        mapped = everything if local else request.features or ()
+        weighted = request.score or "weights" in extras
+
+        normalised = self.normalise(images)
+        found = self._run_branches(normalised, scored, mapped, weighted)
+        output = ScoreOutput(
+            dimensions={name: found.scores[name] for name in everything if name in (request.dimensions or ())},
+            features={name: found.features[name] for name in everything if name in (request.features or ())},
+        )
+        if weighted:
+            weights = self.weighting(normalised, found.maps)
+            output.extras["weights"] = weights if ratio is None else weights * ratio
+        if local:
+            output.extras["local_scores"] = self._local_scores(images, found)
+        if request.score:
+            scores = torch.stack([found.scores[name] for name in everything], dim=1)
+            if local:
+                scores = scores + output.extras["local_scores"]
+            output.overall = self.fuse(scores * output.extras["weights"]).squeeze(1)
+        output.extras = {name: value for name, value in output.extras.items() if name in extras}
+        return output
+
+    def _run_branches(
+        self, images: Tensor, scored: tuple[str, ...], mapped: tuple[str, ...], weighted: bool
+    ) -> BranchOutput:
+        """Runs the branches that have something to do; the maps returned are those of the first."""
+        found = BranchOutput()
+        shares = weighted and self.config.fusion.weight_trunk is None
+        for index, config in enumerate(self.config.branches):
+            needed = set(config.dimensions).intersection(scored + mapped)
+            if not needed and not (shares and index == 0):
+                continue
+            out: BranchOutput = self.branches[config.name](images, scored, mapped)
+            found.scores.update(out.scores)
+            found.features.update(out.features)
+            if index == 0:
+                found.maps, found.levels = out.maps, out.levels
+        return found
+
+    def _local_scores(self, images: Tensor, found: BranchOutput) -> Tensor:
+        semantic = None if self.clip is None else self.clip(images)
+        local = {} if self.local is None else self.local
+        scores = torch.stack([module(found.features[name], semantic) for name, module in local.items()], dim=1)
+        return scores if self.statistics is None else scores + self.statistics(found.levels)
+
+    @classmethod
+    def from_official(cls, card: ScorerCard, parts: Mapping[str, Mapping[str, Tensor]], **options: Any) -> MDIQA:
+        """Builds the scorer from the official technical, aesthetic and fusion networks.
+
+        The fusion variant is told by its keys. The technical network may come as one state dict with the
+        prefixes ``cfanet_backbone.`` and ``cfanet_heads.``, or as its backbone and its five heads, in order.
+        """
+        from iqaloss.scorers.mdiqa.official import convert
+
+        return convert(cls, card, parts, **options)

@@ -1,0 +1,1 @@
+"""How scorers learn: data, objectives and the training of the embedded default."""

@@ -1,0 +1,60 @@
+"""Package metadata of iqaloss."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (HERE / "iqaloss" / "_version.py").read_text().splitlines()
+    if line.startswith("__version__")
+)
+
+EXTRAS = {
+    "clip": ["open_clip_torch>=2.24"],
+    # basicsr 1.4.2 cannot be built on Python 3.13; iqaloss supplies what current torchvision removed.
+    "basicsr": ['basicsr==1.4.2; python_version < "3.13"', "tensorboard", "rich", "PyYAML"],
+    "train": ["accelerate", "tensorboard", "PyYAML", "scipy", "rich"],
+    "cli": ["typer", "rich", "PyYAML"],
+    "plot": ["matplotlib", "scikit-image"],
+}
+EXTRAS["dev"] = ["pytest", "pytest-xdist", "ruff", "mypy", "types-PyYAML", "scipy", "scikit-image", "matplotlib"]
+EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
+
+setup(
+    name="iqaloss",
+    version=VERSION,
+    description="Frozen image quality models as losses for image restoration, steerable by perceptual dimension",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.14",
+    packages=find_packages(include=["iqaloss", "iqaloss.*"]),
+    package_data={
+        "iqaloss": ["py.typed"],
+        "iqaloss.scorers.embedded": ["*.safetensors", "*.md", "*.json"],
+        "iqaloss.training": ["**/*.txt", "**/*.yml", "**/*.yaml"],
+    },
+    include_package_data=False,
+    install_requires=[
+        "torch>=2.4",
+        "torchvision>=0.19",
+        "timm>=1.0",
+        "kornia>=0.7.3",
+        "einops>=0.7",
+        "safetensors>=0.4.3",
+        "numpy>=1.24",
+        "pillow>=10",
+    ],
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["iqaloss=iqaloss.cli:main"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)),
+        "Topic :: Scientific/Engineering :: Image Processing",
+        "Typing :: Typed",
+    ],
+)

@@ -42,6 +42,7 @@ class GatedConv(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Returns the gated map, of the input's shape."""
         value, gate = self.split(x).chunk(2, dim=1)
         return F.gelu(value) * self.gate(gate)
 
@@ -53,6 +54,7 @@ class FrozenStatistics:
     """
 
     def train(self, mode: bool = True) -> Any:
+        """Sets training mode, but for the batch norms."""
         super().train(mode)  # type: ignore[misc]
         for module in self.modules():  # type: ignore[attr-defined]
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -91,4 +93,4 @@ class GatedPyramid(FrozenStatistics, nn.Module):
 
 def pool_to(x: Tensor, grid: tuple[int, ...]) -> Tensor:
     """Averages ``[B, C, H, W]`` down (or repeats it up) to a grid; a map that has it already is returned as it is."""
-    return x if tuple(x.shape[2:]) == tuple(grid) else F.adaptive_avg_pool2d(x, list(grid))
+    return x if tuple(x.shape[2:]) == tuple(grid) else F.adaptive_avg_pool2d(x, (grid[0], grid[1]))

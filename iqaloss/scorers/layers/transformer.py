@@ -17,6 +17,7 @@ class FeedForward(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Returns tokens of the same shape."""
         return self.contract(self.dropout(F.gelu(self.expand(tokens))))
 
 
@@ -32,6 +33,7 @@ class SelfAttentionLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Returns tokens of the same shape."""
         normed = self.norm_attention(tokens)
         tokens = tokens + self.dropout(self.attention(normed, normed, normed, need_weights=False)[0])
         return tokens + self.dropout(self.feed(self.norm_feed(tokens)))
@@ -50,6 +52,7 @@ class CrossAttentionLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor, memory: Tensor) -> Tensor:
+        """Returns tokens of the query's shape."""
         memory = self.norm_memory(memory)
         attended = self.attention(self.norm_query(tokens), memory, memory, need_weights=False)[0]
         tokens = tokens + self.dropout(attended)

@@ -208,7 +208,7 @@ def read_manifest(
     *,
     name: str | None = None,
     scale: Scale | None = None,
-    lower_is_better: bool = False,
+    lower_is_better: bool | None = None,
     dimensions: Sequence[str] | None = None,
     skip_bad: bool = False,
     check: str = "header",
@@ -216,8 +216,9 @@ def read_manifest(
     """Reads a CSV or Parquet table of images and human scores.
 
     Columns, by name (letter case, spaces and underscores do not matter): ``image`` and ``score`` are needed;
-    ``std``, ``reference``, ``prompt``, ``split`` and ``group`` are read where they are; every other column of
-    numbers is a dimension. Common synonyms are known (``mos``, ``dmos``, ``image_name``, ``filename``, ...).
+    ``std``, ``reference``, ``prompt``, ``split`` and ``group`` are read where they are; every other column with a
+    number in every row is a dimension. Common synonyms are known (``mos``, ``dmos``, ``image_name``, ...; see
+    ``iqaloss.training.manifest_build.SYNONYMS``). Rows are grouped by ``group``, or else by ``reference``.
 
     Args:
         path: The table, ending in .csv, .tsv, .txt or .parquet.
@@ -225,7 +226,9 @@ def read_manifest(
         name: Name of the dataset; the table's own name by default.
         scale: What the scores span. By default ``[0, 1]`` when all lie in it, and else from the smallest to the
             largest score of the table.
-        lower_is_better: Whether a low score means a good image; known by itself for a column named ``dmos``.
+        lower_is_better: Whether a low score means a good image, for a scale that is not given. By default only a
+            column named ``dmos`` is turned round (KADID-10k's column of that name holds plain quality: read that
+            set with its layout).
         dimensions: Names of the columns to take as dimensions; every further column of numbers by default.
         skip_bad: Leave bad rows out (``Manifest.skipped`` lists them) instead of raising.
         check: How hard to look at each image: ``"none"``, ``"exists"``, ``"header"`` (opens it) or ``"decode"``.
@@ -241,7 +244,8 @@ def read_manifest(
     Example:
         >>> read_manifest("scores.csv", "photos").target()  # doctest: +SKIP
     """
-    from iqaloss.training.manifest_tables import build, read_table
+    from iqaloss.training.manifest_build import build
+    from iqaloss.training.manifest_tables import read_table
 
     path = Path(path)
     table = read_table(path)

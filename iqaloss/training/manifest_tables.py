@@ -1,0 +1,175 @@
+"""Tables as they lie on disk (CSV, text, Parquet, Excel, MATLAB), read into plain columns."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from iqaloss._errors import missing_package, unknown_name
+
+SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of equal length under the names that the file gives them.
+
+    Attributes:
+        source: The file, for messages.
+        columns: Name to values; strings from text files, what the file holds from others.
+        lines: Line of each row in the file; the row's number, from 1, where the file has no lines.
+    """
+
+    source: str
+    columns: dict[str, list[Any]]
+    lines: list[int]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def column(self, name: str) -> list[Any]:
+        """Returns a column by its name; letter case, spaces, underscores and hyphens do not matter.
+
+        Raises:
+            ValueError: If there is no such column.
+        """
+        found = self.find(name)
+        if found is None:
+            raise ValueError(f"{self.source}: {unknown_name('column', name, self.columns)}")
+        return self.columns[found]
+
+    def find(self, *names: str) -> str | None:
+        """Returns the table's own name of the first of the given columns that it has, or None."""
+        own = {plain(column): column for column in self.columns}
+        return next((own[plain(name)] for name in names if plain(name) in own), None)
+
+
+def plain(name: str) -> str:
+    """Returns a column name without letter case, spaces, underscores and hyphens.
+
+    Example:
+        >>> plain("Image Name")
+        'imagename'
+    """
+    return "".join(char for char in name.lower() if char not in " _-")
+
+
+def read_table(path: str | Path, header: Sequence[str] | None = None) -> Table:
+    """Reads a table by its suffix.
+
+    Args:
+        path: A .csv, .tsv, .txt (comma, tab or space separated), .parquet or .xlsx file.
+        header: Names of the columns of a text file without a header line.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the suffix is unknown or the table has no rows.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no such table: {path}")
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"cannot read a table from {path.name!r}; it must end in one of {', '.join(SUFFIXES)}")
+    if suffix == ".parquet":
+        table = _read_parquet(path)
+    elif suffix == ".xlsx":
+        table = read_excel(path)
+    else:
+        table = read_text(path, header)
+    if not len(table):
+        raise ValueError(f"{path} has no rows")
+    return table
+
+
+def read_text(path: Path, header: Sequence[str] | None = None) -> Table:
+    """Reads a separated text file; the separator is a tab, a comma, a semicolon or spaces, whichever line 1 has."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        first = file.readline()
+        file.seek(0)
+        separator = next((char for char in "\t,;" if char in first), None)
+        rows: list[tuple[int, list[str]]] = []
+        if separator is None:
+            rows = [(number, line.split()) for number, line in enumerate(file, start=1)]
+        else:
+            # A row that spans lines (a quoted line break) is known by its first line.
+            reader, start = csv.reader(file, delimiter=separator), 1
+            for cells in reader:
+                rows.append((start, cells))
+                start = reader.line_num + 1
+    rows = [(line, [cell.strip() for cell in cells]) for line, cells in rows]
+    rows = [(line, cells) for line, cells in rows if any(cells)]
+    names = list(header) if header is not None else (rows.pop(0)[1] if rows else [])
+    columns: dict[str, list[Any]] = {}
+    for index, name in enumerate(names):
+        if name and name not in columns:
+            columns[name] = [cells[index] if index < len(cells) else "" for _, cells in rows]
+    return Table(str(path), columns, [line for line, _ in rows])
+
+
+def _read_parquet(path: Path) -> Table:
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise missing_package("pyarrow", "train", "reading Parquet") from error
+    loaded = parquet.read_table(path)
+    return Table(str(path), loaded.to_pydict(), list(range(1, loaded.num_rows + 1)))
+
+
+def read_excel(path: Path, sheet: str | None = None, marker: str | None = None) -> Table:
+    """Reads a sheet of an Excel workbook.
+
+    Args:
+        path: The workbook.
+        sheet: Name of the sheet; the first by default.
+        marker: Name of a column by which the header row is found, where it is not the first row.
+    """
+    try:
+        import openpyxl
+    except ImportError as error:
+        raise missing_package("openpyxl", "train", "reading an Excel table") from error
+    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    try:
+        if sheet is not None and sheet not in book.sheetnames:
+            raise ValueError(f"{path}: {unknown_name('sheet', sheet, book.sheetnames)}")
+        page = book[sheet] if sheet is not None else book.worksheets[0]
+        rows = [(line, list(cells)) for line, cells in enumerate(page.iter_rows(values_only=True), start=1)]
+    finally:
+        book.close()
+    rows = [(line, cells) for line, cells in rows if any(cell is not None for cell in cells)]
+    while rows and marker is not None and marker not in rows[0][1]:
+        rows.pop(0)
+    if not rows:
+        raise ValueError(f"{path} has no header row" + (f" with a column {marker!r}" if marker else ""))
+    names = rows.pop(0)[1]
+    columns: dict[str, list[Any]] = {}
+    for index, name in enumerate(names):
+        if name is not None and str(name) not in columns:
+            columns[str(name)] = [cells[index] if index < len(cells) else None for _, cells in rows]
+    return Table(str(path), columns, [line for line, _ in rows])
+
+
+def read_matlab(path: Path, name: str) -> list[Any]:
+    """Reads a variable of a MATLAB file as a flat list; cells of text become strings.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file has no such variable.
+    """
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise missing_package("scipy", "train", "reading a MATLAB file") from error
+    if not path.is_file():
+        raise FileNotFoundError(f"no such table: {path}")
+    loaded = loadmat(path)
+    if name not in loaded:
+        known = [key for key in loaded if not key.startswith("__")]
+        raise ValueError(f"{path}: {unknown_name('variable', name, known)}")
+    values = loaded[name].reshape(-1)
+    if values.dtype == object:
+        return [str(cell.reshape(-1)[0]) if getattr(cell, "size", 0) else "" for cell in values]
+    return list(values.tolist())

@@ -1,0 +1,85 @@
+"""MoE-AGIQA as a loss: prompts say what the images should show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from torch import Tensor
+
+from iqaloss.losses.iqa_loss import IQALoss
+from iqaloss.scorers.base import Scorer
+from iqaloss.scorers.layers.wordpiece import WordPiece
+from iqaloss.scorers.moe_agiqa.model import MoEAGIQA
+from iqaloss.scorers.moe_agiqa.semantic import Prompts, PromptTokens
+
+
+class MoEAGIQALoss(IQALoss):
+    """MoE-AGIQA as a loss, with prompts that say what the images should show.
+
+    No-reference: ``1 - s(image, prompt)``; the prompt is tokenised once, while the text encoder attends to the
+    image at every call, with gradient. Full-reference: the distance of the visual degradation-aware maps, which
+    no prompt changes.
+
+    The full model holds 2.2 GB in float32. ``precision="bf16"`` runs it in bfloat16; a scorer made with
+    ``create_scorer("moe-agiqa", ..., dtype="bf16")`` holds its transformers in half of that. The result is
+    float32 in any case.
+
+    Args:
+        prompts: A text or token ids ``[L]`` for all images, or texts or token ids ``[B, L]``, one for each image
+            of a batch; by default the empty text. :meth:`set_prompts` changes them.
+        mode: ``"nr"``, ``"fr"`` or ``"both"``.
+        scorer: The registered name, or the scorer.
+        tokenizer: What splits texts: a BERT ``vocab.txt``, its folder, or
+            ``"hf:google-bert/bert-base-uncased"`` to download one. Token ids and the empty text need none.
+        crops: Number of crops of images larger than the visual side's input, instead of the scorer's.
+        seed: Takes the crops at the places of this seed, instead of on the scorer's grid.
+        **options: The options of :class:`~iqaloss.losses.iqa_loss.IQALoss`.
+
+    Raises:
+        TypeError: If the scorer is another model, or the prompts are neither texts nor token ids.
+        ValueError: If texts are given without a tokenizer, or token ids do not fit.
+
+    Example:
+        >>> import torch
+        >>> from iqaloss.scorers.registry import create_tiny
+        >>> loss_fn = MoEAGIQALoss(prompts=torch.tensor([1, 7, 9, 2]), scorer=create_tiny("moe-agiqa"))
+        >>> loss_fn(torch.rand(2, 3, 64, 64)).shape
+        torch.Size([])
+    """
+
+    prompt_ids: Tensor
+    prompt_mask: Tensor
+
+    def __init__(
+        self,
+        prompts: Prompts = None,
+        mode: str = "nr",
+        scorer: str | Scorer = "moe-agiqa",
+        *,
+        tokenizer: str | Path | WordPiece | None = None,
+        crops: int | None = None,
+        seed: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(scorer, mode, **options)
+        if not isinstance(self.scorer, MoEAGIQA):
+            raise TypeError(f"MoEAGIQALoss needs a MoE-AGIQA scorer, got {self.scorer.card.name}: use IQALoss")
+        if crops is not None and crops < 1:
+            raise ValueError(f"crops must be at least 1, got {crops}")
+        self.crops = crops
+        self.seed = seed
+        self.tokenizer = WordPiece.load(tokenizer) if isinstance(tokenizer, (str, Path)) else tokenizer
+        self.register_buffer("prompt_ids", None, persistent=False)
+        self.register_buffer("prompt_mask", None, persistent=False)
+        self.set_prompts(prompts)
+
+    def set_prompts(self, prompts: Prompts) -> None:
+        """Changes the prompts, for the next batch say; takes what the constructor takes."""
+        tokens = cast(MoEAGIQA, self.scorer).tokenise(prompts, self.tokenizer)
+        self.prompt_ids, self.prompt_mask = tokens.ids, tokens.mask
+
+    def conditions(self) -> dict[str, Any]:
+        """The prompts and where the crops are."""
+        prompts = PromptTokens(self.prompt_ids, self.prompt_mask)
+        return {"prompts": prompts, "crops": self.crops, "seed": self.seed}

@@ -1,0 +1,192 @@
+"""Official MoE-AGIQA checkpoints: how they are read, which version they hold, and how their keys become ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from iqaloss._errors import unknown_name
+from iqaloss.scorers.cards import ScorerCard
+from iqaloss.scorers.checkpoints import load_strict, rename_keys
+from iqaloss.scorers.moe_agiqa.config import OFFICIAL, VISUAL_TAG, MoEAGIQAConfig
+
+if TYPE_CHECKING:
+    from iqaloss.scorers.moe_agiqa.model import MoEAGIQA
+
+StateDict = Mapping[str, Tensor]
+
+# From our names to the official ones, so that a tensor that does not fit is reported by its official name.
+_LAYER = r"text\.layers\.(\d+)\."
+_BERT = r"blip.text_encoder.encoder.layer.\1."
+_SEMANTIC = [
+    (r"vision\.", "blip.visual_encoder."),
+    (r"text\.words\.", "blip.text_encoder.embeddings.word_embeddings."),
+    (r"text\.positions\.", "blip.text_encoder.embeddings.position_embeddings."),
+    (r"text\.norm\.", "blip.text_encoder.embeddings.LayerNorm."),
+    *(
+        pair
+        for ours, theirs in (("self_attention", "attention"), ("cross_attention", "crossattention"))
+        for pair in (
+            (rf"{_LAYER}{ours}\.(query|key|value)\.", rf"{_BERT}{theirs}.self.\2."),
+            (rf"{_LAYER}{ours}\.project\.", f"{_BERT}{theirs}.output.dense."),
+            (rf"{_LAYER}{ours}\.norm\.", f"{_BERT}{theirs}.output.LayerNorm."),
+        )
+    ),
+    (rf"{_LAYER}expand\.", f"{_BERT}intermediate.dense."),
+    (rf"{_LAYER}contract\.", f"{_BERT}output.dense."),
+    (rf"{_LAYER}norm\.", f"{_BERT}output.LayerNorm."),
+    (r"reward\.", "mlp.layers."),
+]
+_FUSION = [
+    (r"reduce\.", "down_channel."),
+    (r"local\.", "conv.0."),
+    (r"prior\.project$", "proj_prior"),
+    (r"prior\.gate\.", "fc."),
+    (r"prior\.plain$", "weight1"),
+    (r"prior\.gated$", "weight2"),
+    (r"text$", "proj"),
+    (r"norm_visual\.", "norm1."),
+    (r"norm_text\.", "norm2."),
+    (r"attention\.project\.", "cross_attention.to_out.0."),
+    (r"attention\.query\.", "cross_attention.to_q."),
+    (r"attention\.key\.", "cross_attention.to_k."),
+    (r"attention\.value\.", "cross_attention.to_v."),
+    (r"top\.select\.", "gating_network.0."),
+    (r"top\.experts\.(\d+)\.", r"proj_experts.\1.project."),
+]
+# BLIP's contrastive projections and the transformers' classifiers take no part in a score; the table of
+# positions 0, 1, 2, … is in some files and not in others.
+_UNUSED_SEMANTIC = [r"blip\.(vision|text)_proj\.", r"blip\.text_encoder\.embeddings\.position_ids$"]
+_UNUSED_VIT = [r"head\."]
+
+
+class OfficialLayout:
+    """A network whose state dict wears the official names."""
+
+    def __init__(self, network: nn.Module, table: list[tuple[str, str]]) -> None:
+        self.network = network
+        self.table = table
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The network's tensors under their official names."""
+        return rename_keys(self.network.state_dict(), self.table)
+
+    def load_state_dict(self, state: StateDict, strict: bool = True) -> None:
+        """Loads tensors under their official names."""
+        names = dict(zip(self.state_dict(), self.network.state_dict()))
+        self.network.load_state_dict({names[name]: value for name, value in state.items()}, strict=strict)
+
+
+def load_part(scorer: MoEAGIQA, role: str, state: StateDict) -> None:
+    """Loads one official state dict into a scorer, strictly.
+
+    It also lets a training start where the published one did: role ``reward`` takes ImageReward's own
+    ``ImageReward.pt`` and role ``vit`` the timm weights that the config names.
+
+    Args:
+        scorer: The scorer; its form must be the released one.
+        role: ``"reward"``, ``"regressor"``, ``"vit"`` or ``"vit_prior"``.
+        state: The state dict, with the official names.
+
+    Raises:
+        ValueError: With the official names of the missing, unexpected and misshapen tensors.
+    """
+    if scorer.config.variant != "released":
+        raise ValueError(f'official checkpoints fit variant="released", not {scorer.config.variant!r}')
+    later = [rf"blocks\.{index}\." for index in range(scorer.config.visual_depth, scorer.config.visual.depth)]
+    parts: dict[str, tuple[nn.Module | None, list[tuple[str, str]], list[str]]] = {
+        "reward": (scorer.semantic, _SEMANTIC, _UNUSED_SEMANTIC),
+        "regressor": (scorer.fusion, _FUSION, []),
+        "vit": (scorer.visual, [], [*_UNUSED_VIT, r"norm\.", *later]),
+        "vit_prior": (scorer.prior, [], _UNUSED_VIT),
+    }
+    network, table, unused = parts[role]
+    if network is None:
+        raise ValueError("role 'vit_prior' belongs to version 2; the regressor is one of version 1 (no 'proj_prior')")
+    layout = cast(nn.Module, OfficialLayout(network, table))
+    load_strict(layout, rename_keys(state, (), unused), source=f"role {role!r}")
+
+
+def convert(
+    cls: type[MoEAGIQA],
+    card: ScorerCard,
+    parts: Mapping[str, StateDict],
+    *,
+    download_vit: str | None = None,
+    **options: Any,
+) -> MoEAGIQA:
+    """Builds the scorer from its official parts; every tensor is loaded, or known to have no effect."""
+    prior = "proj_prior" in parts["regressor"]
+    if prior and "vit_prior" not in parts:
+        raise ValueError("the regressor is one of version 2 ('proj_prior'): role 'vit_prior' is needed too")
+    if "vit" in parts and download_vit is not None:
+        raise ValueError(f"role 'vit' is given: leave out download_vit={download_vit!r}")
+    if "vit" not in parts and download_vit is None:
+        raise ValueError(
+            f"MoE-AGIQA's checkpoints do not hold the visual transformer: give role 'vit' (timm's {VISUAL_TAG}), "
+            f"or ask for its download: download_vit={VISUAL_TAG!r}"
+        )
+    if download_vit is not None:
+        options = {"visual_tag": download_vit, **options}
+    scorer = cls(card, _configure(prior, options))
+    for role, state in parts.items():
+        load_part(scorer, role, state)
+    if download_vit is not None:
+        import timm
+
+        load_part(scorer, "vit", timm.create_model(download_vit, pretrained=True).state_dict())
+    return scorer
+
+
+def _configure(prior: bool, options: Mapping[str, Any]) -> MoEAGIQAConfig:
+    fields = tuple(OFFICIAL.__dataclass_fields__)
+    for option in options:
+        if option not in fields:
+            raise ValueError(unknown_name("option", option, (*fields, "download_vit")))
+    return replace(OFFICIAL, **{"prior": prior, **options})
+
+
+def read_training_checkpoint(path: str | Path) -> dict[str, dict[str, Tensor]]:
+    """Reads what the published training scripts write, without running code in it.
+
+    Args:
+        path: ``best.pth`` of the fine-tuning, or of the prior's training.
+
+    Returns:
+        Role to state dict, for ``load_official``: ``reward`` and ``regressor``, or ``vit_prior``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds neither.
+
+    Example:
+        >>> parts = {**read_training_checkpoint("best.pth"), "vit": "vit.safetensors"}  # doctest: +SKIP
+        >>> scorer = load_official("moe-agiqa", parts)  # doctest: +SKIP
+    """
+    import numpy as np
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no such checkpoint file: {path}")
+    # The loss was written as a NumPy scalar, under a module name that later NumPy versions changed.
+    zero: Any = np.float64(0)
+    scalar = zero.__reduce__()[0]
+    known: list[Any] = [np.dtype, type(np.dtype("float32")), type(np.dtype("float64")), scalar]
+    known += [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    try:
+        with torch.serialization.safe_globals(known):
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"cannot read the checkpoint {path} ({path.stat().st_size} bytes): {error}") from error
+    if "vit_model_state_dict" in loaded:
+        return {"vit_prior": loaded["vit_model_state_dict"]}
+    roles = {"reward": "reward_model_state_dict", "regressor": "regressor_model_state_dict"}
+    missing = [name for name in roles.values() if name not in loaded]
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing)}: it was not written by MoE-AGIQA's training")
+    return {role: loaded[name] for role, name in roles.items()}

@@ -1,0 +1,1 @@
+"""Where do the losses plug in? Translations to training frameworks; no mathematics."""

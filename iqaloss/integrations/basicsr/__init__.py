@@ -1,0 +1,77 @@
+"""The losses, a metric and models inside BasicSR 1.4.2.
+
+In a training script of your own, before BasicSR builds anything::
+
+    from iqaloss.integrations.basicsr import register
+    register()
+
+or train a recipe at once: ``python -m iqaloss.integrations.basicsr -opt recipe.yml``.
+
+After :func:`register`, a stock ``SRModel``, ``SRGANModel`` or ``RealESRGANModel`` takes
+``perceptual_opt: {type: MDIQALoss, weights: {sharpness: 2.0}, mode: nr}``; ``IQASRModel`` and its siblings take
+any number of named losses under ``train.iqa_opt``; and validation takes ``calculate_iqa``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+__all__ = ["register", "train"]
+
+
+def register() -> None:
+    """Puts the losses, the metric ``calculate_iqa`` and the models into BasicSR's registries.
+
+    Calling it again changes nothing. It first supplies what BasicSR needs of torchvision and current torchvision
+    no longer has, so that it may stand before ``import basicsr``.
+
+    Raises:
+        ImportError: If BasicSR is not installed, or cannot be imported; the message says what to install.
+
+    Example:
+        >>> register()  # doctest: +SKIP
+    """
+    from iqaloss.integrations.basicsr import losses, metrics, model
+    from iqaloss.integrations.basicsr.compat import import_basicsr
+
+    import_basicsr()
+    losses.register()
+    metrics.register()
+    model.register()
+
+
+def train(
+    recipe: str | Path | Mapping[str, Any],
+    *,
+    root: str | Path = ".",
+    overrides: Sequence[str] = (),
+    auto_resume: bool = False,
+    launcher: str | None = None,
+    progress: bool = True,
+) -> Path:
+    """Trains a BasicSR recipe, on CPU or CUDA.
+
+    Args:
+        recipe: A YAML file in BasicSR's format, or the options that it would hold.
+        root: Folder under which ``experiments/`` and ``tb_logger/`` are written.
+        overrides: Changes to the recipe such as ``"train:total_iter=1000"``.
+        auto_resume: Whether to go on from the newest training state of the experiment, if there is one.
+        launcher: ``"none"``, ``"pytorch"`` (torchrun) or ``"slurm"``; by default ``"pytorch"`` under torchrun.
+        progress: Whether to show a progress bar and log lines on the console.
+
+    Returns:
+        The experiment's folder; the trained network is ``models/net_g_latest.pth`` in it.
+
+    Raises:
+        RecipeError: For everything that is wrong with the recipe, at once, before anything is built.
+
+    Example:
+        >>> train("restoration_recipes/msrresnet_x4_nr.yml", overrides=["num_gpu=0"])  # doctest: +SKIP
+    """
+    from iqaloss.integrations.basicsr.engine import run
+    from iqaloss.integrations.basicsr.recipe import read_recipe
+
+    options = read_recipe(recipe, overrides)
+    return run(options, root=Path(root), auto_resume=auto_resume, launcher=launcher, progress=progress)

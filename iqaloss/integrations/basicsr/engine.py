@@ -1,0 +1,216 @@
+"""The training loop around BasicSR's datasets, models and loggers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from iqaloss._errors import check_choice
+from iqaloss.integrations.basicsr import register
+from iqaloss.integrations.basicsr.checks import check_recipe
+from iqaloss.integrations.basicsr.compat import cpu_in_place_of_cuda, load_training_state, whole_files
+from iqaloss.integrations.basicsr.progress import Advance, logging_to, progress_bar, silent
+from iqaloss.integrations.basicsr.recipe import RecipeError, complete
+
+LAUNCHERS = ("none", "pytorch", "slurm")
+
+
+@dataclass
+class Training:
+    """What the loop works with.
+
+    Attributes:
+        opt: The complete options.
+        model: The BasicSR model.
+        loader: The training images.
+        sampler: Their order, a new one in each epoch.
+        val_loaders: The validation images.
+        tb_logger: TensorBoard's writer, or None.
+        messages: Writes the log lines.
+        epoch: The epoch to start from.
+        iteration: The last iteration that was done.
+    """
+
+    opt: dict[str, Any]
+    model: Any
+    loader: Any
+    sampler: Any
+    val_loaders: list[Any]
+    tb_logger: Any
+    messages: Any
+    epoch: int = 0
+    iteration: int = 0
+
+
+def run(options: Mapping[str, Any], *, root: Path, auto_resume: bool, launcher: str | None, progress: bool) -> Path:
+    """Checks a recipe, then trains it; see :func:`iqaloss.integrations.basicsr.train`."""
+    register()
+    check_recipe(options)
+    rank, world_size = _launch(options, launcher)
+    opt = complete(dict(options), root.absolute(), rank, world_size)
+    resume = _find_state(opt, auto_resume)
+    _make_folders(opt, options, fresh=resume is None)
+
+    from basicsr.utils import get_env_info, get_time_str, set_random_seed
+    from basicsr.utils.options import dict2str
+
+    set_random_seed(opt["manual_seed"] + rank)
+    folder = Path(opt["path"]["experiments_root"])
+    shown = progress and rank == 0
+    log_file = folder / f"train_{opt['name']}_{get_time_str()}.log"
+    with (
+        logging_to(log_file, console=shown) if rank == 0 else silent() as log,
+        cpu_in_place_of_cuda(opt["num_gpu"] == 0),
+        whole_files(),
+    ):
+        log.info(get_env_info())
+        log.info(dict2str(opt))
+        training = _build(opt, resume, log)
+        try:
+            with progress_bar(opt["name"], training.iteration, opt["train"]["total_iter"], shown=shown) as advance:
+                _loop(training, log, advance)
+        finally:
+            if training.tb_logger is not None:
+                training.tb_logger.close()
+    return folder
+
+
+def _launch(options: Mapping[str, Any], launcher: str | None) -> tuple[int, int]:
+    """Joins the other processes, if there are any; returns this one's rank and their number."""
+    if launcher is None:
+        launcher = "pytorch" if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= set(os.environ) else "none"
+    check_choice("launcher", launcher, LAUNCHERS)
+    if launcher == "none":
+        return 0, 1
+    import torch
+    from basicsr.utils.dist_util import get_dist_info, init_dist
+
+    if not torch.cuda.is_available():
+        raise RecipeError(f"launcher {launcher!r} starts one process for each GPU, and this machine has no CUDA device")
+    init_dist(launcher, **(options.get("dist_params") or {} if launcher == "slurm" else {}))
+    rank, world_size = get_dist_info()
+    return rank, world_size
+
+
+def _find_state(opt: dict[str, Any], auto_resume: bool) -> dict[str, Any] | None:
+    """Returns the training state to go on from, with the networks' paths set to those saved beside it."""
+    from basicsr.utils import check_resume
+
+    opt["auto_resume"] = auto_resume
+    if auto_resume:
+        states = sorted(Path(opt["path"]["training_states"]).glob("*.state"), key=lambda path: int(path.stem))
+        if states:
+            opt["path"]["resume_state"] = str(states[-1])
+    path = opt["path"].setdefault("resume_state", None)
+    if path is None:
+        return None
+    state = load_training_state(path)
+    check_resume(opt, state["iter"])
+    return state
+
+
+def _make_folders(opt: dict[str, Any], options: Mapping[str, Any], *, fresh: bool) -> None:
+    """Makes the experiment's folders, moving those of an older run of the same name aside, and keeps the recipe."""
+    import yaml
+    from basicsr.utils import make_exp_dirs, mkdir_and_rename
+
+    if opt["rank"] != 0:
+        return
+    if fresh:
+        make_exp_dirs(opt)
+        if opt["logger"]["use_tb_logger"]:
+            mkdir_and_rename(_tensorboard_folder(opt))
+    recipe = Path(opt["path"]["experiments_root"]) / "recipe.yml"
+    recipe.write_text(yaml.safe_dump(dict(options), sort_keys=False), encoding="utf-8")
+
+
+def _tensorboard_folder(opt: Mapping[str, Any]) -> str:
+    return str(Path(opt["root_path"]) / "tb_logger" / opt["name"])
+
+
+def _build(opt: dict[str, Any], resume: dict[str, Any] | None, log: Any) -> Training:
+    from basicsr.models import build_model
+    from basicsr.train import create_train_val_dataloader
+    from basicsr.utils import MessageLogger, init_tb_logger
+
+    loader, sampler, val_loaders, _, _ = create_train_val_dataloader(opt, log)
+    if len(loader) == 0:
+        data = opt["datasets"]["train"]
+        raise RecipeError(
+            f"datasets.train has {len(loader.dataset)} image(s), too few for one batch of "
+            f"{data['batch_size_per_gpu']}: raise dataset_enlarge_ratio or lower batch_size_per_gpu"
+        )
+    tb_logger = init_tb_logger(_tensorboard_folder(opt)) if opt["logger"]["use_tb_logger"] else None
+    model = build_model(opt)
+    training = Training(opt, model, loader, sampler, val_loaders, tb_logger, None)
+    if resume is not None:
+        model.resume_training(resume)
+        training.epoch, training.iteration = resume["epoch"], resume["iter"]
+        log.info(f"Going on from epoch {training.epoch}, iteration {training.iteration}.")
+    training.messages = MessageLogger(opt, training.iteration, tb_logger)
+    return training
+
+
+def _loop(training: Training, log: Any, advance: Advance) -> None:
+    from basicsr.utils import AvgTimer
+
+    opt, model, total = training.opt, training.model, int(training.opt["train"]["total_iter"])
+    waiting, working = AvgTimer(), AvgTimer()
+    validated = -1
+    while training.iteration < total:
+        training.sampler.set_epoch(training.epoch)
+        for batch in _batches(training):
+            waiting.record()
+            training.iteration += 1
+            model.update_learning_rate(training.iteration, warmup_iter=opt["train"]["warmup_iter"])
+            model.feed_data(batch)
+            model.optimize_parameters(training.iteration)
+            working.record()
+            advance(training.iteration, model.get_current_log())
+            if training.iteration % opt["logger"]["print_freq"] == 0:
+                _report(training, working.get_avg_time(), waiting.get_avg_time())
+            if training.iteration % opt["logger"]["save_checkpoint_freq"] == 0:
+                model.save(training.epoch, training.iteration)
+            if opt.get("val") is not None and training.iteration % opt["val"]["val_freq"] == 0:
+                _validate(training)
+                validated = training.iteration
+            if training.iteration >= total:
+                break
+            waiting.start()
+            working.start()
+        training.epoch += 1
+    log.info("Saving the last model.")
+    model.save(epoch=-1, current_iter=-1)
+    if opt.get("val") is not None and validated != training.iteration:
+        _validate(training)
+
+
+def _batches(training: Training) -> Any:
+    """Yields one epoch's batches through the prefetcher that the recipe names."""
+    from basicsr.data.prefetch_dataloader import CPUPrefetcher, CUDAPrefetcher
+
+    on_gpu = training.opt["datasets"]["train"].get("prefetch_mode") == "cuda"
+    prefetcher = CUDAPrefetcher(training.loader, training.opt) if on_gpu else CPUPrefetcher(training.loader)
+    while (batch := prefetcher.next()) is not None:
+        yield batch
+
+
+def _report(training: Training, seconds: float, waiting: float) -> None:
+    training.messages(
+        {
+            "epoch": training.epoch,
+            "iter": training.iteration,
+            "lrs": training.model.get_current_learning_rate(),
+            "time": seconds,
+            "data_time": waiting,
+            **training.model.get_current_log(),
+        }
+    )
+
+
+def _validate(training: Training) -> None:
+    for loader in training.val_loaders:
+        training.model.validation(loader, training.iteration, training.tb_logger, training.opt["val"]["save_img"])

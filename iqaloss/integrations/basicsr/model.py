@@ -1,0 +1,64 @@
+"""BasicSR models that train with any number of named quality losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from iqaloss.integrations.basicsr.losses import GROUP, LossGroup
+
+MODELS = {"IQASRModel": "SRModel", "IQASRGANModel": "SRGANModel", "IQARealESRGANModel": "RealESRGANModel"}
+"""Our models, and the stock one that each extends."""
+
+
+def grouped(train: Mapping[str, Any]) -> dict[str, Any]:
+    """Translates ``train.iqa_opt`` to what a stock model understands: one perceptual loss that holds them all.
+
+    So the stock model's own step does the rest: the sum, the backward pass, averaging of weights, several GPUs.
+
+    Example:
+        >>> grouped({"iqa_opt": {"sharp": {"type": "MDIQALoss"}}})
+        {'perceptual_opt': {'type': 'IQALossGroup', 'losses': {'sharp': {'type': 'MDIQALoss'}}, 'perceptual': None}}
+    """
+    options = dict(train)
+    named = options.pop("iqa_opt", None)
+    if named:
+        options["perceptual_opt"] = {"type": GROUP, "losses": named, "perceptual": options.get("perceptual_opt")}
+    return options
+
+
+class NamedLosses:
+    """Mixed into a BasicSR model: reads ``train.iqa_opt`` and logs each part as ``l_<name>_<part>``."""
+
+    opt: dict[str, Any]
+    log_dict: dict[str, float]
+    cri_perceptual: Any
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        if opt.get("is_train"):
+            opt = {**opt, "train": grouped(opt["train"])}
+        super().__init__(opt)  # type: ignore[call-arg]
+
+    def reduce_loss_dict(self, loss_dict: dict[str, Tensor]) -> dict[str, float]:
+        """Reports the parts in place of their sum."""
+        group = getattr(self, "cri_perceptual", None)
+        if isinstance(group, LossGroup) and group.parts:
+            stock = {key: value for key, value in loss_dict.items() if key not in ("l_percep", "l_g_percep")}
+            loss_dict, group.parts = {**stock, **group.parts}, {}
+        reduced: dict[str, float] = super().reduce_loss_dict(loss_dict)  # type: ignore[misc]
+        return reduced
+
+
+def register() -> None:
+    """Puts the models into BasicSR's model registry, once."""
+    import basicsr.models  # noqa: F401  fills the registry
+    from basicsr.utils.registry import MODEL_REGISTRY
+
+    entries = dict(iter(MODEL_REGISTRY))
+    for name, stock in MODELS.items():
+        if name not in entries:
+            base = entries.get(stock) or entries[f"{stock}_basicsr"]
+            doc = f"BasicSR's {stock} with named quality losses under ``train.iqa_opt``."
+            MODEL_REGISTRY.register(type(name, (NamedLosses, base), {"__doc__": doc, "__module__": __name__}))

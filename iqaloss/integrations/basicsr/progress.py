@@ -1,0 +1,99 @@
+"""What a person sees of a training: a log file, log lines and a progress bar."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+_LONGEST = 12
+"""Messages of more lines, such as a network's description, go to the log file alone."""
+
+Advance = Callable[[int, dict[str, float]], None]
+"""Takes the iteration that was reached and the values of the losses."""
+
+
+@contextlib.contextmanager
+def logging_to(file: Path, *, console: bool) -> Iterator[logging.Logger]:
+    """Sends BasicSR's log to a file, and to the console if asked, for as long as the context lasts.
+
+    BasicSR's own logger keeps the first file for good, so that a second training in the same process would
+    write into it.
+
+    Args:
+        file: The log file.
+        console: Whether messages of moderate length are shown as well.
+    """
+    from basicsr.utils import logger as stock
+    from rich.logging import RichHandler
+
+    stock.initialized_logger["basicsr"] = True
+    log = logging.getLogger("basicsr")
+    before = log.handlers[:], log.level, log.propagate
+    file_handler = logging.FileHandler(file)
+    file_handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s: %(message)s"))
+    handlers: list[logging.Handler] = [file_handler]
+    if console:
+        shown = RichHandler(show_path=False, show_level=False, markup=False, highlighter=None, log_time_format="%X")
+        shown.addFilter(lambda record: record.getMessage().count("\n") < _LONGEST)
+        handlers.append(shown)
+    log.handlers, log.propagate = handlers, False
+    log.setLevel(logging.INFO)
+    try:
+        yield log
+    finally:
+        file_handler.close()
+        log.handlers, log.propagate = before[0], before[2]
+        log.setLevel(before[1])
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[logging.Logger]:
+    """Lets only errors through: for every process but the first."""
+    from basicsr.utils import logger as stock
+
+    stock.initialized_logger["basicsr"] = True
+    log = logging.getLogger("basicsr")
+    log.setLevel(logging.ERROR)
+    yield log
+
+
+@contextlib.contextmanager
+def progress_bar(name: str, start: int, total: int, *, shown: bool) -> Iterator[Advance]:
+    """Shows how far a training is; yields the function to call after each iteration.
+
+    Args:
+        name: What is trained.
+        start: The iteration that a resumed training starts from.
+        total: The last one.
+        shown: Whether to show anything.
+    """
+    if not shown:
+        yield lambda iteration, losses: None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[losses]}"),
+    )
+    with Progress(*columns, refresh_per_second=2) as bar:
+        task = bar.add_task(name, total=total, completed=start, losses="")
+
+        def advance(iteration: int, losses: dict[str, float]) -> None:
+            text = "  ".join(f"{key} {value:.4f}" for key, value in list(losses.items())[:3])
+            bar.update(task, completed=iteration, losses=text)
+
+        yield advance

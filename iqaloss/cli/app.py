@@ -1,0 +1,46 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from iqaloss.cli import restore, scoring
+
+HELP = """
+Frozen image quality models as losses for image restoration.
+
+Score a picture:              iqaloss score photo.png
+
+See which scorers there are:  iqaloss scorers
+
+Train a restoration network:  iqaloss restore train -opt restoration_recipes/msrresnet_x4_nr.yml
+
+Every command explains itself with --help.
+"""
+
+app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app.add_typer(restore.app, name="restore")
+app.command("score")(scoring.score)
+app.command("scorers")(scoring.scorers)
+
+
+def run(arguments: list[str]) -> int:
+    """Runs the commands; what is wrong with what was given becomes a message, not a traceback."""
+    try:
+        status = app(arguments, standalone_mode=False)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        sys.stderr.write(f"iqaloss: {error}\n")
+        return 2
+    except typer.Exit as stop:
+        return stop.exit_code
+    except typer.Abort:
+        sys.stderr.write("iqaloss: stopped\n")
+        return 130
+    except Exception as error:
+        if not hasattr(error, "show"):  # click's own complaints about the command line know how to show themselves
+            raise
+        error.show()
+        return 2
+    return status if isinstance(status, int) else 0

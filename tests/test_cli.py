@@ -60,6 +60,14 @@ def test_scorers_lists_every_scorer(capsys: pytest.CaptureFixture[str], monkeypa
 
 
 @needs_typer
+def test_scorers_tells_where_one_comes_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["scorers", "mdiqa"]) == 0
+    shown = capsys.readouterr().out
+    assert "technical (needed)" in shown
+    assert "non-commercial" in shown
+
+
+@needs_typer
 def test_score_agrees_with_the_scorer(picture: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from iqaloss import create_scorer
 
@@ -93,6 +101,7 @@ def test_score_takes_a_folder_and_shows_a_table(
         (["score", __file__, "--scorer", "mdiqa-mobil"], "did you mean 'mdiqa-mobile'"),
         (["score"], "Missing argument"),
         (["scor"], "No such command"),
+        (["scorers", "mdiqua"], "did you mean 'mdiqa'"),
         (["score", __file__, "--weights", "nowhere.pth"], "nowhere.pth"),
         pytest.param(["restore", "train", "-opt", "nowhere.yml"], "no recipe at nowhere.yml", marks=needs_basicsr),
     ],

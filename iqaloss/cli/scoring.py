@@ -47,19 +47,27 @@ def score(
         _show(rows, f"{scorer}, higher is better")
 
 
-def scorers() -> None:
-    """List the scorers: their dimensions, and where their weights come from."""
+def scorers(
+    name: Annotated[str | None, typer.Argument(help="One scorer, to be told where its weights come from.")] = None,
+) -> None:
+    """List the scorers, or tell what one of them needs.
+
+    Example: iqaloss scorers mdiqa
+    """
     from iqaloss import list_scorers
     from iqaloss.scorers.registry import entry
 
-    rows = []
-    for name in list_scorers():
+    if name is not None:
         card = entry(name).card
-        if card.embedded is not None:
-            source = "inside the package"
-        else:
-            source = "; ".join(sorted({f"{file.published_at} ({file.licence})" for file in card.files})) or "none yet"
-        rows.append({"name": name, "what": card.title, "dimensions": ", ".join(card.dimensions), "weights": source})
+        typer.echo(f"{card.title}\n{card.paper}\ndimensions: {', '.join(card.dimensions) or 'none, one score'}")
+        inside = card.embedded
+        typer.echo(card.how_to_get_weights() if inside is None else f"weights: inside the package ({inside.licence})")
+        return
+    rows = []
+    for each in list_scorers():
+        card = entry(each).card
+        source = "inside the package" if card.embedded else f"iqaloss scorers {each} tells"
+        rows.append({"name": each, "what": card.title, "dimensions": ", ".join(card.dimensions), "weights": source})
     _show(rows, "scorers")
 
 

@@ -1,0 +1,42 @@
+# Two commands: `make demo` shows what the package is for, `make test` runs the tests.
+# Each builds .venv first when it is missing; Python 3.10 to 3.12 and make are all that is needed.
+
+VENV   ?= .venv
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.10 || command -v python3)
+RUN    := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+JOBS   ?= 2
+OUT    ?= runs/demo
+
+.PHONY: help demo test slow check format clean
+
+help:  ## Say what there is to make.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(STAMP)  ## Train a super-resolution network with MDIQALoss; DATA=folder takes your own photographs.
+	$(RUN) -m iqaloss.demo --out "$(OUT)" $(if $(DATA),--data "$(DATA)")
+
+test: $(STAMP)  ## Run the tests (the full-size models are in `make slow`).
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadscope -m "not slow"
+
+slow: $(STAMP)  ## Run the tests of the full-size models.
+	$(RUN) -m pytest -q -m slow
+
+check: $(STAMP)  ## Lint, check the format and the types.
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: $(STAMP)  ## Format the code.
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+clean:  ## Remove the environment and what the demo left.
+	rm -rf $(VENV) runs
+
+$(STAMP): setup.py
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else f"Python 3.10 to 3.13 is needed, found {v[0]}.{v[1]}; pass PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade pip setuptools wheel
+	$(RUN) -m pip install --quiet -e '.[all]'
+	@touch $@

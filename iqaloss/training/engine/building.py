@@ -1,0 +1,104 @@
+"""From a recipe to the scorer that learns and its optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from iqaloss._errors import unknown_name
+from iqaloss.scorers import checkpoints
+from iqaloss.scorers.base import Scorer
+from iqaloss.scorers.registry import build, create_scorer, entry
+from iqaloss.training.recipes.parsing import convert
+from iqaloss.training.recipes.recipe import Optimiser, Recipe, Start
+from iqaloss.training.tasks import task_class
+from iqaloss.training.tasks.base import Task
+
+_COUNTER = "num_batches_tracked"
+
+
+def build_task(recipe: Recipe) -> Task:
+    """Builds the scorer of a recipe, gives it its starting weights, and hands it to the recipe's task."""
+    cls = task_class(recipe.task)
+    scorer = build_scorer(recipe, cls.scorer_options(recipe))
+    for start in recipe.start:
+        apply_start(scorer, start)
+    if recipe.run.dropout is not None:
+        for module in scorer.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = recipe.run.dropout
+            elif isinstance(module, nn.MultiheadAttention):
+                module.dropout = recipe.run.dropout
+    return cls(scorer.unfreeze(), recipe)
+
+
+def build_scorer(recipe: Recipe, options: Mapping[str, Any]) -> Scorer:
+    """Builds the scorer with the options of the recipe and of its task."""
+    spec = recipe.scorer
+    item = entry(spec.name)
+    if spec.weights is not None:
+        changes = {**options, **spec.options}
+        return create_scorer(spec.name, weights=spec.weights, **changes)
+    config = item.tiny if spec.size == "tiny" else item.config
+    return build(item, changed(changed(config, options, "task"), spec.options, "recipe.scorer.options"), {})
+
+
+def changed(config: Any, changes: Mapping[str, Any], where: str) -> Any:
+    """Returns a (nested) config dataclass with some fields changed.
+
+    Raises:
+        ValueError: For a field that the config does not have, with the nearest valid one.
+    """
+    import typing
+
+    hints = typing.get_type_hints(type(config))
+    new: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name not in hints:
+            raise ValueError(f"{where}: {unknown_name('option', name, hints)}")
+        old = getattr(config, name)
+        if is_dataclass(old) and isinstance(value, Mapping):
+            new[name] = changed(old, value, f"{where}.{name}")
+        else:
+            new[name] = value if is_dataclass(value) else convert(hints[name], value, f"{where}.{name}")
+    return replace(config, **new)
+
+
+def apply_start(scorer: Scorer, start: Start) -> None:
+    """Loads a file into a part of the scorer.
+
+    Raises:
+        FileNotFoundError: If a required file is missing; says what it is for.
+        ValueError: If the part does not exist, or a tensor of it is missing, unexpected or misshapen.
+    """
+    target = f"the part {start.module!r}" if start.module else "the scorer"
+    if not Path(start.file).is_file():
+        if start.required:
+            raise FileNotFoundError(f"no such file: {start.file} (the recipe starts {target} from it, see `start`)")
+        return
+    try:
+        module = scorer.get_submodule(start.module)
+    except AttributeError as error:
+        raise ValueError(f"recipe.start: {scorer.card.name} has no part {start.module!r}: {error}") from error
+    state = checkpoints.read_state_dict(start.file)
+    state = {name.removeprefix(start.prefix): value for name, value in state.items() if name.startswith(start.prefix)}
+    own = module.state_dict()
+    state = {name: value for name, value in state.items() if name in own or not any(map(name.startswith, start.drop))}
+    checkpoints.load_strict(module, state, source=f"{start.file} for {target}")
+
+
+def build_optimiser(task: Task, spec: Optimiser) -> torch.optim.Optimizer:
+    """Builds the optimiser of every parameter that learns."""
+    trained = [parameter for parameter in task.parameters() if parameter.requires_grad]
+    if not trained:
+        raise ValueError("no parameter learns: check the task's options")
+    if spec.name == "adam":
+        return torch.optim.Adam(trained, lr=spec.lr, weight_decay=spec.weight_decay)
+    if spec.name == "sgd":
+        return torch.optim.SGD(trained, lr=spec.lr, weight_decay=spec.weight_decay, momentum=0.9)
+    return torch.optim.AdamW(trained, lr=spec.lr, weight_decay=spec.weight_decay)

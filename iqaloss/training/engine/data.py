@@ -1,0 +1,191 @@
+"""Batches for a training: from a recipe's data to what each process loads for each pass."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from iqaloss._errors import unknown_name
+from iqaloss.training.dataset import ManifestDataset, Transform, collate, open_image
+from iqaloss.training.engine.sampling import Pick, Shards, StreamPlan, mixed_seed
+from iqaloss.training.manifest import Manifest, read_manifest
+from iqaloss.training.recipes.recipe import DataSpec, MethodsSpec
+
+Item = dict[str, Any]
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+
+
+class PickedData(Protocol):
+    """A data set that is asked for an index together with the seed of the draw."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, pick: Pick) -> Item: ...
+
+
+class _SeededDataset(ManifestDataset):
+    """A manifest whose draws depend on a seed that is set before each access, in the same process."""
+
+    current: int = 0
+
+    def generator(self, index: int, stream: int = 0) -> torch.Generator:
+        """Returns the generator of the current draw."""
+        return torch.Generator().manual_seed(mixed_seed(self.current, stream))
+
+
+class RatedImages(Dataset[Item]):
+    """Rated images; ``score`` is the column that the stream learns, in [0, 1], and ``draw`` the seed of the draw."""
+
+    def __init__(self, manifest: Manifest, spec: DataSpec) -> None:
+        self.manifest = manifest
+        self.source = _SeededDataset(manifest, spec.transform, targets=(), views=spec.views)
+        self.targets = torch.from_numpy(manifest.target(spec.target).astype(np.float32))
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, pick: Pick) -> Item:
+        self.source.current = pick.seed
+        item = self.source[pick.index]
+        return {**item, "score": self.targets[pick.index], "draw": pick.seed}
+
+
+class RankedMethods(Dataset[Item]):
+    """Images of restoration methods: an item holds one image of every method, ``[M, 3, H, W]``.
+
+    Methods may have different numbers of images; the shorter folders start again.
+
+    Args:
+        spec: The folder, the ranking and the transform.
+
+    Raises:
+        ValueError: If the ranking names a method that has no folder, or a folder holds no image.
+    """
+
+    def __init__(self, spec: MethodsSpec) -> None:
+        self.spec = spec
+        ranking = read_ranking(spec.ranking)
+        folders = sorted(path.name for path in Path(spec.folder).iterdir() if path.is_dir())
+        for name in ranking:
+            if name not in folders:
+                raise ValueError(f"{spec.folder}: {unknown_name('method folder', name, folders)}")
+        self.names = tuple(ranking)
+        self.ranks = torch.tensor(list(ranking.values()), dtype=torch.float32)
+        self.files = [_image_files(Path(spec.folder) / name) for name in self.names]
+
+    def __len__(self) -> int:
+        return max(len(files) for files in self.files)
+
+    def __getitem__(self, pick: Pick) -> Item:
+        item: Item = {"index": pick.index, "draw": pick.seed, "ranks": self.ranks}
+        transforms: dict[str, Transform] = {"image": self.spec.transform, **self.spec.views}
+        images = [open_image(files[pick.index % len(files)]) for files in self.files]
+        for stream, (name, transform) in enumerate(transforms.items()):
+            views = [
+                transform([image], torch.Generator().manual_seed(mixed_seed(pick.seed, stream, number)))[0]
+                for number, image in enumerate(images)
+            ]
+            item[name] = torch.stack(views)
+        return item
+
+
+def read_ranking(path: str | Path) -> dict[str, float]:
+    """Reads a CSV with the columns ``method`` and ``score``.
+
+    Raises:
+        ValueError: If a column is missing, a score is no number, or there are fewer than two methods.
+    """
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    found: dict[str, float] = {}
+    for line, row in enumerate(rows, start=2):
+        try:
+            found[str(row["method"])] = float(row["score"])
+        except (KeyError, TypeError, ValueError):
+            raise ValueError(f"{path} line {line}: needs the columns method and score (a number), got {row}") from None
+    if len(found) < 2:
+        raise ValueError(f"{path} must rank at least two methods, got {len(found)}")
+    return found
+
+
+def _image_files(folder: Path) -> list[Path]:
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
+    if not files:
+        raise ValueError(f"{folder} holds no image ({', '.join(IMAGES)})")
+    return files
+
+
+def load_manifest(spec: DataSpec) -> Manifest:
+    """Reads the table or layout that a stream names."""
+    if spec.table is not None:
+        manifest = read_manifest(
+            spec.table,
+            spec.images,
+            name=spec.name,
+            scale=spec.scale,
+            lower_is_better=spec.lower_is_better,
+            skip_bad=spec.skip_bad,
+        )
+    else:
+        from iqaloss.training.layouts import read_layout
+
+        manifest = read_layout(str(spec.layout), str(spec.folder), skip_bad=spec.skip_bad)
+    if spec.split is not None:
+        manifest = manifest.with_split(spec.split)
+    return manifest if spec.limit is None else manifest.subset(range(min(spec.limit, len(manifest))))
+
+
+class _Batches:
+    """Yields, without end, the picks of one rank for pass after pass."""
+
+    def __init__(self, plan: StreamPlan, shards: Shards, first_turn: int) -> None:
+        self.plan, self.shards, self.first_turn = plan, shards, first_turn
+
+    def __iter__(self) -> Iterator[list[Pick]]:
+        turn = self.first_turn
+        while True:
+            for part in range(self.shards.passes):
+                yield self.plan.shard(turn, self.shards, part)
+            turn += 1
+
+
+def endless_loader(
+    data: PickedData, plan: StreamPlan, shards: Shards, *, first_turn: int, workers: int, pin: bool
+) -> Iterator[Item]:
+    """Returns an iterator over one rank's batches, from a turn on; it draws from no global random generator."""
+    loader: DataLoader[Item] = DataLoader(
+        data,  # type: ignore[arg-type]
+        batch_sampler=_Batches(plan, shards, first_turn),  # type: ignore[arg-type]
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin,
+        generator=torch.Generator(),
+    )
+    return iter(loader)
+
+
+def sharded_loader(data: PickedData, picks: Sequence[Pick], batch_size: int, workers: int) -> DataLoader[Item]:
+    """Returns a loader of given picks in order; images of different sizes need a batch size of 1."""
+    return DataLoader(
+        data,  # type: ignore[arg-type]
+        sampler=list(picks),  # type: ignore[arg-type]
+        batch_size=batch_size,
+        num_workers=workers,
+        collate_fn=collate,
+        generator=torch.Generator(),
+    )
+
+
+def to_device(batch: Mapping[str, Any], device: torch.device) -> Item:
+    """Moves a batch's tensors to a device."""
+    return {
+        name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+        for name, value in batch.items()
+    }

@@ -1,0 +1,92 @@
+"""The streams of batches of a training, opened at any step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+import torch
+
+from iqaloss.training.engine.data import (
+    Item,
+    PickedData,
+    RankedMethods,
+    RatedImages,
+    endless_loader,
+    load_manifest,
+)
+from iqaloss.training.engine.sampling import Shards, StreamPlan, steps_per_epoch, turns
+from iqaloss.training.recipes.recipe import DataSpec, Recipe
+
+
+class Streams:
+    """Training streams and validation sets of a recipe, for one process.
+
+    Args:
+        recipe: The recipe.
+        shards: Which share of each batch this process loads.
+        device: Where batches go.
+    """
+
+    def __init__(self, recipe: Recipe, shards: Shards, device: torch.device) -> None:
+        self.recipe, self.shards = recipe, shards
+        self.pin = device.type == "cuda"
+        data = recipe.data
+        self.train: dict[str, PickedData] = {spec.name: RatedImages(load_manifest(spec), spec) for spec in data.train}
+        sizes = {spec.name: spec.batch_size for spec in data.train}
+        if data.methods is not None:
+            self.train[data.methods.name] = RankedMethods(data.methods)
+            sizes[data.methods.name] = data.methods.batch_size
+        if not self.train:
+            raise ValueError("recipe.data.train is empty: there is nothing to learn from")
+        for name, size in sizes.items():
+            shards.size(size, name)
+        self.plans = [
+            StreamPlan(name, number, len(source), sizes[name], recipe.run.seed, data.drop_last)
+            for number, (name, source) in enumerate(self.train.items())
+        ]
+        self.validation: dict[str, tuple[DataSpec, RatedImages]] = {
+            spec.name: (spec, RatedImages(load_manifest(spec), spec)) for spec in data.validation
+        }
+        self._loaders: dict[str, Iterator[Item]] = {}
+
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of one pass over the data."""
+        return steps_per_epoch(self.plans, self.recipe.data.draw)
+
+    def open(self, step: int) -> Streams:
+        """Starts the loaders so that the next batch is that of ``step``."""
+        used = dict.fromkeys((plan.number for plan in self.plans), 0)
+        if self.recipe.data.draw == "all":
+            used = dict.fromkeys(used, step)
+        else:
+            for chosen in islice(turns(self.plans, "one", self.recipe.run.seed), step):
+                for number in chosen:
+                    used[number] += 1
+        self._loaders = {
+            plan.name: endless_loader(
+                self.train[plan.name],
+                plan,
+                self.shards,
+                first_turn=used[plan.number],
+                workers=self.recipe.data.workers,
+                pin=self.pin,
+            )
+            for plan in self.plans
+        }
+        return self
+
+    def close(self) -> None:
+        """Stops the loaders."""
+        self._loaders.clear()
+
+    def next(self, name: str) -> Item:
+        """Returns this process's batch of a stream's next pass."""
+        return next(self._loaders[name])
+
+    def passes(self, chosen: dict[int, int]) -> list[tuple[str, ...]]:
+        """Returns the streams of every pass through the model in a step."""
+        names = tuple(plan.name for plan in self.plans if plan.number in chosen)
+        together: list[tuple[str, ...]] = [(name,) for name in names] if self.recipe.data.sequential else [names]
+        return together * self.shards.passes

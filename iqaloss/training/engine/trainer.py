@@ -1,0 +1,228 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from iqaloss._errors import missing_package
+from iqaloss.scorers import checkpoints
+from iqaloss.training.engine.building import build_optimiser, build_task
+from iqaloss.training.engine.checkpointing import BEST, LAST, STATE, seed_everything
+from iqaloss.training.engine.collective import gather_with_gradient
+from iqaloss.training.engine.data import to_device
+from iqaloss.training.engine.ema import WeightAverage
+from iqaloss.training.engine.learning_rate import factor
+from iqaloss.training.engine.reporting import Reporter
+from iqaloss.training.engine.resuming import restore, training_state, write_last
+from iqaloss.training.engine.sampling import Shards, turns
+from iqaloss.training.engine.streams import Streams
+from iqaloss.training.engine.validation import correlations, mean_of, predict_sharded
+from iqaloss.training.recipes.recipe import Recipe
+from iqaloss.training.tasks.base import Moment, Task
+
+
+class Trainer:
+    """Runs a recipe: on one process, or on many under ``torchrun`` or ``accelerate launch``.
+
+    A batch of the recipe is what one optimiser step sees over all processes and accumulated passes, so that the
+    number of processes changes the speed and not the training. What a step sees depends on the seed and the
+    step alone; with the stored random states a resumed run continues bit for bit.
+
+    Into the output folder go ``last.pt`` (all that is needed to resume), ``best.safetensors`` and, at the end,
+    ``last.safetensors`` (scorers for ``create_scorer(name, weights=path)``), and the TensorBoard curves.
+
+    Args:
+        recipe: What to train and how.
+        out: Output folder.
+        resume: Whether to continue from ``last.pt``; an error if there is none.
+        bar: Whether to show a progress bar.
+        cpu: Whether to stay off accelerators.
+
+    Raises:
+        ValueError: If the recipe does not fit the data, the scorer or the number of processes.
+        FileExistsError: If the folder holds a training already and ``resume`` is off.
+
+    Example:
+        >>> Trainer(read_recipe("mdiqa_fusion_koniq"), "runs/fusion").fit()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, recipe: Recipe, out: str | Path, *, resume: bool = False, bar: bool = True, cpu: bool = False
+    ) -> None:
+        try:
+            from accelerate import Accelerator, DistributedDataParallelKwargs
+        except ImportError as error:
+            raise missing_package("accelerate", "train", "training") from error
+        self.recipe, self.out = recipe, Path(out)
+        if not resume and (self.out / STATE).is_file():
+            raise FileExistsError(f"{self.out} holds a training already: resume it, or choose another folder")
+        self.accelerator = Accelerator(
+            mixed_precision=recipe.run.precision,
+            cpu=cpu,
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
+        rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
+        shards = Shards(rank, ranks, recipe.run.accumulate)
+        self.streams = Streams(recipe, shards, self.accelerator.device)
+        self.epoch_steps = recipe.run.epoch_steps or self.streams.epoch_steps
+        self.total = recipe.run.steps or (recipe.run.epochs or 1) * self.epoch_steps
+
+        seed_everything(recipe.run.seed)
+        self.task: Task = build_task(recipe)
+        self.task.configure(0)
+        self.average = None if recipe.run.ema is None else WeightAverage(self.task, recipe.run.ema)
+        optimiser = build_optimiser(self.task, recipe.optimiser)
+        if ranks > 1 and self.accelerator.device.type == "cuda":
+            # Statistics of the whole batch, as one process would have them.
+            self.task = nn.SyncBatchNorm.convert_sync_batchnorm(self.task)
+        self.model, self.optimiser = self.accelerator.prepare(self.task, optimiser)
+        if self.average is not None:
+            self.average.to(self.accelerator.device)
+        self.step = 0
+        self.fresh_at = 0
+        self.best = float("-inf")
+        self.history: list[dict[str, float]] = []
+        seed_everything(recipe.run.seed, rank + 1)
+        if resume:
+            restore(self)
+        self.reporter = Reporter(
+            self.out, total=self.total, title=recipe.scorer.name, bar=bar, active=self.accelerator.is_main_process
+        )
+
+    # --- the loop ---
+
+    def fit(self) -> Path:
+        """Trains to the end and returns the file to use: the best scorer, or the last where nothing validates."""
+        run = self.recipe.run
+        validate_every = run.validate_every or self.epoch_steps
+        save_every = run.save_every or validate_every
+        with self.reporter.start(self.step), contextlib.closing(self.streams.open(self.step)):
+            plan = islice(turns(self.streams.plans, self.recipe.data.draw, run.seed), self.step, None)
+            while self.step < self.total:
+                values = self.advance(next(plan))
+                self.reporter.step(self.step, values)
+                ends = self.step == self.total
+                if self.recipe.data.validation and (ends or self.step % validate_every == 0):
+                    self.validate()
+                if ends:
+                    self.save_scorer(LAST)
+                if ends or self.step % save_every == 0:
+                    write_last(training_state(self), self.out / STATE, self.accelerator)
+        return self.out / (BEST if self.recipe.data.validation else LAST)
+
+    def moment(self, step: int) -> Moment:
+        """Returns where the training stands at a step."""
+        epochs = max(1, -(-self.total // self.epoch_steps))
+        return Moment(step, step // self.epoch_steps, epochs)
+
+    def advance(self, chosen: dict[int, int]) -> dict[str, float]:
+        """Takes one optimiser step on the streams whose turn it is; returns the loss terms."""
+        recipe, now = self.recipe, self.moment(self.step)
+        self.task.configure(self.step)
+        if self.step and self.task.starts_afresh(now, self.moment(self.step - 1)):
+            self.optimiser.state.clear()
+            self.fresh_at = self.step
+        counted = self.step - self.fresh_at if self.task.restarts_schedule else self.step
+        rate = recipe.optimiser.lr * factor(recipe.schedule, counted, self.epoch_steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.model.train()
+        values: dict[str, float] = {}
+        passes = self.streams.passes(chosen)
+        for number, names in enumerate(passes):
+            last = number == len(passes) - 1
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
+                for name, value in self._backward(names, now).items():
+                    values[name] = values.get(name, 0.0) + value
+        if recipe.optimiser.clip is not None:
+            self.accelerator.clip_grad_norm_(self.task.parameters(), recipe.optimiser.clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(self.task)
+        self.step += 1
+        return {**values, "loss": sum(values.values()), "lr": rate}
+
+    def _backward(self, names: tuple[str, ...], now: Moment) -> dict[str, float]:
+        """Runs one pass over one batch of each named stream; the gradients add up."""
+        batches = {name: to_device(self.streams.next(name), self.accelerator.device) for name in names}
+        predicted = self.model(batches)
+        terms: dict[str, Tensor] = {}
+        for name, batch in batches.items():
+            joined = {key: gather_with_gradient(value) for key, value in predicted[name].items()}
+            targets = {key: gather_with_gradient(value) for key, value in self.task.targets(name, batch).items()}
+            for term, value in self.task.losses(name, joined, targets, now).items():
+                terms[f"{name}/{term}"] = value / self.recipe.run.accumulate
+        loss = torch.stack([value.float() for value in terms.values()]).sum()
+        found = {name: float(value.detach()) for name, value in terms.items()}
+        if not torch.isfinite(loss):
+            raise ValueError(f"the loss of step {self.step} is not finite: {found}")
+        if loss.requires_grad:
+            self.accelerator.backward(loss)
+        return found
+
+    # --- validation and results ---
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Puts the averaged weights, if there are any, in the place of the current ones for a while."""
+        if self.average is None:
+            yield
+            return
+        self.average.swap(self.task)
+        try:
+            yield
+        finally:
+            self.average.swap(self.task)
+
+    def predictions(self, name: str) -> Any:
+        """Returns the current predictions of a validation set, in the order of its images."""
+        spec, data = self.streams.validation[name]
+
+        def judge(batch: Any) -> Tensor:
+            with self.accelerator.autocast():
+                return self.task.judge(name, batch)
+
+        self.task.eval()
+        return predict_sharded(
+            judge,
+            data,
+            batch_size=spec.batch_size,
+            device=self.accelerator.device,
+            seed=self.recipe.run.seed,
+            workers=self.recipe.data.workers,
+        )
+
+    def validate(self) -> dict[str, dict[str, float]]:
+        """Measures SRCC and PLCC on every validation set and keeps the scorer when it is the best so far."""
+        with self.averaged():
+            results = {
+                name: correlations(self.predictions(name), data.targets.double().numpy())
+                for name, (_, data) in self.streams.validation.items()
+            }
+            mean = mean_of(results, self.recipe.run.key)
+            if mean > self.best:
+                self.best = mean
+                self._write_scorer(BEST)
+        srcc = mean_of(results, "srcc")
+        self.history.append({"step": self.step, "srcc": srcc, "plcc": mean_of(results, "plcc")})
+        self.reporter.validation(self.step, results, {"srcc": srcc, "best": self.best})
+        return results
+
+    def save_scorer(self, name: str) -> None:
+        """Writes the scorer, with averaged weights if there are any, as a safetensors file."""
+        with self.averaged():
+            self._write_scorer(name)
+
+    def _write_scorer(self, name: str) -> None:
+        if self.accelerator.is_main_process:
+            notes: dict[str, Any] = {"iqaloss.recipe": self.recipe.title, "iqaloss.step": str(self.step)}
+            checkpoints.save(self.task.trained_scorer(), self.out / name, **notes)
+        self.accelerator.wait_for_everyone()

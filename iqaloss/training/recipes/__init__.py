@@ -1,0 +1,8 @@
+"""Recipes: what is trained on what and how, as YAML files that are checked before anything is built."""
+
+from __future__ import annotations
+
+from iqaloss.training.recipes.files import list_recipes, read_recipe
+from iqaloss.training.recipes.recipe import Recipe
+
+__all__ = ["Recipe", "list_recipes", "read_recipe"]

@@ -1,0 +1,70 @@
+"""Recipes on disk: the published ones inside the package, and the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from iqaloss._errors import missing_package, unknown_name
+from iqaloss.training.recipes.parsing import override, parse
+from iqaloss.training.recipes.recipe import Recipe
+
+_FOLDER = Path(__file__).parent
+
+
+def list_recipes() -> list[str]:
+    """Returns the names of the recipes inside the package, sorted.
+
+    Example:
+        >>> "mdiqa_fusion_koniq" in list_recipes()
+        True
+    """
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+
+
+def read_recipe(path: str | Path, changes: Sequence[str] = ()) -> Recipe:
+    """Reads and checks a recipe.
+
+    Args:
+        path: A YAML file, or the name of a recipe inside the package.
+        changes: Changes such as ``"optimiser.lr=1e-4"``.
+
+    Raises:
+        FileNotFoundError: If there is no such file; names the nearest recipe inside the package.
+        ValueError: For anything that is unknown, missing or of the wrong type, before anything is built.
+
+    Example:
+        >>> read_recipe("mdiqa_fusion_koniq", ["run.steps=10"]).run.steps
+        10
+    """
+    return recipe_from(read_values(path), changes, str(path))
+
+
+def read_values(path: str | Path) -> dict[str, Any]:
+    """Returns the plain values of a recipe file."""
+    try:
+        import yaml
+    except ImportError as error:
+        raise missing_package("PyYAML", "train", "reading a recipe") from error
+    file = Path(path)
+    if not file.suffix:
+        file = _FOLDER / f"{path}.yaml"
+    if not file.is_file():
+        raise FileNotFoundError(f"no such recipe file; {unknown_name('recipe', str(path), list_recipes())}")
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file} is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{file} must hold a mapping, got {type(values).__name__}")
+    return values
+
+
+def recipe_from(values: Mapping[str, Any], changes: Sequence[str] = (), where: str = "recipe") -> Recipe:
+    """Checks plain values: the recipe's fields, the task's name and its options."""
+    from iqaloss.training.tasks import task_class
+
+    recipe = parse(Recipe, override(values, changes), where)
+    task_class(recipe.task).parse_options(recipe)
+    return recipe

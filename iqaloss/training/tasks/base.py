@@ -1,0 +1,149 @@
+"""The contract of a task: which parameters learn, and which loss on which output."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from torch import Tensor, nn
+
+from iqaloss._errors import unknown_name
+from iqaloss.scorers.base import Scorer
+from iqaloss.training import objectives
+from iqaloss.training.recipes.parsing import parse
+from iqaloss.training.recipes.recipe import Recipe
+
+Batch = Mapping[str, Any]
+Tensors = dict[str, Tensor]
+T = TypeVar("T", bound="type[Task]")
+
+OBJECTIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l1": objectives.l1,
+    "mse": objectives.mse,
+    "nin": objectives.norm_in_norm,
+    "plcc": objectives.plcc,
+    "plcc_unbiased": objectives.plcc_unbiased,
+    "fidelity": lambda pred, target: objectives.fidelity(pred, target, link="paper"),
+    "fidelity_released": lambda pred, target: objectives.fidelity(pred, target, link="released"),
+    "ranking": objectives.ranking,
+}
+"""What a recipe's ``losses`` may name: functions of predictions and targets, both ``[B]``."""
+
+_TASKS: dict[str, type[Task]] = {}
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a training stands: the step, its epoch, and the number of epochs (all from 0)."""
+
+    step: int
+    epoch: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """A task without options."""
+
+
+class Task(nn.Module, abc.ABC):
+    """A scorer in training, with whatever else learns beside it.
+
+    The module is what data-parallel training wraps: its forward pass predicts, on each process for its own
+    images; the predictions of all processes are then joined and :meth:`losses` sees the whole batch.
+
+    Args:
+        scorer: The scorer, trainable.
+        recipe: The recipe; its options are parsed by the class.
+    """
+
+    options_class: ClassVar[type[Any]] = NoOptions
+    extra_losses: ClassVar[tuple[str, ...]] = ()
+    """Names of loss terms that the task computes itself."""
+
+    restarts_schedule: ClassVar[bool] = False
+    """Whether the learning rate's schedule starts again when the optimiser starts afresh."""
+
+    def __init__(self, scorer: Scorer, recipe: Recipe) -> None:
+        super().__init__()
+        self.scorer = scorer
+        self.recipe = recipe
+        self.options = self.parse_options(recipe)
+        self.streams = {spec.name: spec for spec in (*recipe.data.train, *recipe.data.validation)}
+
+    @classmethod
+    def parse_options(cls, recipe: Recipe) -> Any:
+        """Checks and returns the task's options; also checks the names of the losses."""
+        allowed = (*OBJECTIVES, *cls.extra_losses)
+        for name in recipe.losses:
+            if name not in allowed:
+                raise ValueError(f"recipe.losses: {unknown_name('loss', name, allowed)}")
+        return parse(cls.options_class, recipe.options, "recipe.options")
+
+    @classmethod
+    def scorer_options(cls, recipe: Recipe) -> dict[str, Any]:
+        """Config fields of the scorer that the task's options decide."""
+        return {}
+
+    def configure(self, step: int) -> None:
+        """Sets which parameters learn at a step; over time a parameter may only stop learning."""
+
+    def starts_afresh(self, moment: Moment, previous: Moment) -> bool:
+        """Whether the optimiser forgets its moments at this moment."""
+        return False
+
+    def forward(self, batches: Mapping[str, Batch]) -> dict[str, Tensors]:
+        """Predicts for one batch of each stream given."""
+        return {stream: self.predict(stream, batch) for stream, batch in batches.items()}
+
+    @abc.abstractmethod
+    def predict(self, stream: str, batch: Batch) -> Tensors:
+        """Returns what the losses of a stream need, each ``[b, ...]``, for one process's images."""
+
+    def targets(self, stream: str, batch: Batch) -> Tensors:
+        """Returns what the predictions are compared with, each ``[b, ...]``."""
+        return {"score": batch["score"]}
+
+    def losses(self, stream: str, predicted: Tensors, targets: Tensors, moment: Moment) -> Tensors:
+        """Returns the weighted terms of a stream for the joined batch of all processes; they add up to its loss."""
+        weight = self.streams[stream].weight
+        return {
+            name: weight * share * OBJECTIVES[name](predicted["score"], targets["score"])
+            for name, share in self.recipe.losses.items()
+            if share and name in OBJECTIVES
+        }
+
+    def judge(self, stream: str, batch: Batch) -> Tensor:
+        """Returns the predictions ``[B]`` that a validation set's scores are compared with."""
+        return self.predict(stream, batch)["score"]
+
+    def trained_scorer(self) -> Scorer:
+        """Returns the scorer as it is saved."""
+        return self.scorer
+
+
+def register_task(name: str) -> Callable[[T], T]:
+    """Class decorator that registers a task under the name that recipes use."""
+
+    def decorate(cls: T) -> T:
+        _TASKS[name] = cls
+        return cls
+
+    return decorate
+
+
+def registered() -> dict[str, type[Task]]:
+    """Returns the tasks that were registered so far."""
+    return _TASKS
+
+
+def flat_crops(images: Tensor) -> tuple[Tensor, int]:
+    """Returns ``[B * P, 3, H, W]`` and P for images ``[B, P, 3, H, W]`` or ``[B, 3, H, W]``."""
+    return (images.flatten(0, 1), images.shape[1]) if images.ndim == 5 else (images, 1)
+
+
+def mean_crops(values: Tensor, crops: int) -> Tensor:
+    """Averages values ``[B * P]`` over the P crops of each image."""
+    return values.unflatten(0, (-1, crops)).mean(1)

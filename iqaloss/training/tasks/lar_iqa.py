@@ -1,0 +1,145 @@
+"""LAR-IQA: first each branch with a head for each data set, then both joined (arXiv 2408.17057)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from iqaloss._errors import check_choice
+from iqaloss.scorers.base import Request, Scorer
+from iqaloss.scorers.lar_iqa.config import BRANCHES, check_spaces
+from iqaloss.scorers.lar_iqa.model import LARIQA, Branch
+from iqaloss.scorers.lar_iqa.preprocess import to_spaces
+from iqaloss.training.recipes.recipe import Recipe
+from iqaloss.training.tasks.base import Batch, Task, Tensors, register_task
+
+
+@dataclass(frozen=True)
+class BranchOptions:
+    """Options of :class:`BranchTask`.
+
+    Attributes:
+        branch: ``"authentic"`` or ``"synthetic"``.
+        color_spaces: The colour spaces that are drawn from, one draw for each image.
+    """
+
+    branch: str = "authentic"
+    color_spaces: tuple[str, ...] = ("RGB", "HSV", "LAB", "YUV")
+
+    def __post_init__(self) -> None:
+        check_choice("branch", self.branch, BRANCHES)
+        check_spaces(self.color_spaces)
+
+
+@dataclass(frozen=True)
+class MergeOptions:
+    """Options of :class:`MergeTask`.
+
+    Attributes:
+        head: ``"kan"`` or ``"mlp"``.
+        color_spaces: The colour spaces that are drawn from, one draw for each image.
+    """
+
+    head: str = "kan"
+    color_spaces: tuple[str, ...] = ("RGB", "HSV", "LAB", "YUV")
+
+    def __post_init__(self) -> None:
+        check_choice("head", self.head, ("kan", "mlp"))
+        check_spaces(self.color_spaces)
+
+
+def drawn_spaces(images: Tensor, draws: Tensor, spaces: tuple[str, ...]) -> Tensor:
+    """Converts each image ``[B, 3, H, W]`` to a space picked by its draw ``[B]``, the same whatever process it is on.
+
+    Example:
+        >>> drawn_spaces(torch.rand(2, 3, 8, 8), torch.tensor([0, 5]), ("RGB", "YUV")).shape
+        torch.Size([2, 3, 8, 8])
+    """
+    if spaces == ("RGB",):
+        return images
+    numbers = [int(draw) % len(spaces) for draw in draws]
+    return torch.cat([to_spaces(images[i : i + 1], (spaces[number],)) for i, number in enumerate(numbers)])
+
+
+class _Views(Task):
+    """Feeds the branches: from views of their names, or from the image as the scorer prepares it."""
+
+    def spaces(self) -> tuple[str, ...]:
+        """The colour spaces to draw from: all of them in training, the scorer's own in validation."""
+        own = check_spaces(cast(LARIQA, self.scorer).config.color_space)
+        return tuple(self.options.color_spaces) if self.training else own[:1]
+
+    def branch_input(self, batch: Batch, branch: str) -> Tensor:
+        """Returns what a branch's network sees.
+
+        A view of the branch's name is converted after its resize or crop; without one, the whole image is
+        converted first, as the scorer does it.
+        """
+        model = cast(LARIQA, self.scorer)
+        images = drawn_spaces(batch.get(branch, batch["image"]), batch["draw"], self.spaces())
+        if branch in batch:
+            return model.normalise(images)
+        return model.preprocess(images, branch, ("RGB",), pad=model.config.pad)
+
+
+@register_task("lar_iqa_branch")
+class BranchTask(_Views):
+    """Stage 1: one branch's backbone learns with a linear head for each stream, all streams at once.
+
+    The published code leaves this stage out; the poster says "multi-head, multi-task". The heads are dropped
+    afterwards: the scorer that is saved has the backbone, and the second stage takes it up.
+    """
+
+    options_class = BranchOptions
+    options: BranchOptions
+
+    def __init__(self, scorer: Scorer, recipe: Recipe) -> None:
+        super().__init__(scorer, recipe)
+        logits = cast(LARIQA, scorer).config.logits
+        self.head_of = {name: spec.head or spec.name for name, spec in self.streams.items()}
+        taught = sorted({spec.head or spec.name for spec in recipe.data.train})
+        for head in self.head_of.values():
+            check_choice("head (one for each training stream)", head, taught)
+        self.heads = nn.ModuleDict({name: nn.Linear(logits, 1) for name in taught})
+
+    def configure(self, step: int) -> None:
+        """The branch's backbone and the heads learn."""
+        self.scorer.requires_grad_(False)
+        self.scorer.get_submodule(f"branches.{self.options.branch}.trunk").requires_grad_(True)
+
+    def predict(self, stream: str, batch: Batch) -> Tensors:
+        """Runs the branch's backbone and the stream's head."""
+        branch = cast(Branch, self.scorer.get_submodule(f"branches.{self.options.branch}"))
+        logits = branch(self.branch_input(batch, self.options.branch), (), logits=True, embedding=False).logits
+        return {"score": self.heads[self.head_of[stream]](logits).squeeze(1)}
+
+
+@register_task("lar_iqa_merge")
+class MergeTask(_Views):
+    """Stage 2: both branches and what joins them learn the score; everything is trained."""
+
+    options_class = MergeOptions
+    options: MergeOptions
+
+    @classmethod
+    def scorer_options(cls, recipe: Recipe) -> dict[str, object]:
+        """The head decides the architecture."""
+        return {"head": cls.parse_options(recipe).head}
+
+    def predict(self, stream: str, batch: Batch) -> Tensors:
+        """Joins the embeddings of both branches."""
+        model = cast(LARIQA, self.scorer)
+        embeddings = [
+            cast(Branch, model.branches[name])(
+                self.branch_input(batch, name), (), logits=False, embedding=True
+            ).embedding
+            for name in BRANCHES
+        ]
+        return {"score": model.join(torch.cat(embeddings, dim=1)).squeeze(1)}
+
+    def judge(self, stream: str, batch: Batch) -> Tensor:
+        """Scores whole images the way the scorer is used."""
+        return self.scorer(batch["image"], Request(True, (), (), ())).score

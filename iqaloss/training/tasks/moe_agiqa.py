@@ -1,0 +1,163 @@
+"""MoE-AGIQA: a prior of natural degradations, then generated images with their prompts (CVPR Workshops 2024)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from iqaloss._errors import check_choice
+from iqaloss.scorers.base import Request, Scorer
+from iqaloss.scorers.moe_agiqa.model import MoEAGIQA
+from iqaloss.training.recipes.recipe import Recipe
+from iqaloss.training.tasks.base import Batch, Task, Tensors, flat_crops, mean_crops, register_task
+
+COMPONENTS = ("vidn", "sean", "ndpm", "tkem")
+"""The components of the paper's Table 5: visual network, semantic network, prior, experts."""
+
+
+@dataclass(frozen=True)
+class PriorOptions:
+    """Options of :class:`PriorTask`.
+
+    Attributes:
+        fixed_rate: Share of the transformer, from its input, that keeps its weights.
+    """
+
+    fixed_rate: float = 0.7
+
+
+@dataclass(frozen=True)
+class FinetuneOptions:
+    """Options of :class:`FinetuneTask`.
+
+    Attributes:
+        fixed_rate: Share of BLIP's two transformers, from their inputs, that keeps its weights (Table 8).
+        crops: Random crops of an image in a training step.
+        test_crops: Crops of an image in validation.
+        without: Components to leave out (Table 5): ``"vidn"``, ``"sean"``, ``"ndpm"`` and ``"tkem"``.
+        tokenizer: A BERT ``vocab.txt`` or its folder; without one every prompt counts as the empty text.
+    """
+
+    fixed_rate: float = 0.5
+    crops: int = 3
+    test_crops: int = 15
+    without: tuple[str, ...] = ()
+    tokenizer: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.without:
+            check_choice("component", name, COMPONENTS)
+        if {"vidn", "sean"} <= set(self.without):
+            raise ValueError("without both vidn and sean nothing is left to judge by")
+
+
+def freeze_share(module: nn.Module, blocks: str, depth: int, rate: float) -> None:
+    """Freezes a transformer's parameters, in the order of definition, up to the first one of a block, that included.
+
+    Args:
+        module: The transformer.
+        blocks: Name of its list of blocks.
+        depth: Number of blocks.
+        rate: The block is number ``floor(rate * depth)``; at 1 all is frozen, at 0 nothing.
+    """
+    if not 0.0 <= rate <= 1.0:
+        raise ValueError(f"fixed_rate must lie in [0, 1], got {rate}")
+    module.requires_grad_(True)
+    if rate == 0:
+        return
+    last = f"{blocks}.{int(rate * depth)}."
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(False)
+        if name.startswith(last):
+            return
+
+
+@register_task("moe_agiqa_prior")
+class PriorTask(Task):
+    """The prior's vision transformer learns photographs' scores through a small head that is dropped afterwards."""
+
+    options_class = PriorOptions
+    options: PriorOptions
+
+    def __init__(self, scorer: Scorer, recipe: Recipe) -> None:
+        super().__init__(scorer, recipe)
+        config = cast(MoEAGIQA, scorer).config
+        if not config.prior:
+            raise ValueError("the scorer has no prior to train: set recipe.scorer.options.prior to true")
+        width = config.visual.width
+        self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
+
+    def configure(self, step: int) -> None:
+        """The prior's last blocks and the head learn."""
+        model = cast(MoEAGIQA, self.scorer)
+        model.requires_grad_(False)
+        freeze_share(model.prior, "blocks", model.config.visual.depth, self.options.fixed_rate)
+
+    def predict(self, stream: str, batch: Batch) -> Tensors:
+        """Averages the head's scores over an image's crops."""
+        crops, count = flat_crops(batch["image"])
+        token = cast(MoEAGIQA, self.scorer).prior.forward_features(crops)[:, 0]
+        return {"score": mean_crops(self.head(token).squeeze(1), count)}
+
+
+@register_task("moe_agiqa")
+class FinetuneTask(Task):
+    """Fusion, experts and the last half of BLIP learn; both visual transformers stay as they are.
+
+    Components are left out without changing the architecture, so that the checkpoint loads like any other: a
+    single expert for ``tkem``, version 1 for ``ndpm``, an attention of zeros for ``sean``, and visual tokens that
+    do not depend on the image for ``vidn``.
+    """
+
+    options_class = FinetuneOptions
+    options: FinetuneOptions
+
+    def __init__(self, scorer: Scorer, recipe: Recipe) -> None:
+        super().__init__(scorer, recipe)
+        self.silent: list[Tensor] = []
+        fusion: Any = cast(MoEAGIQA, scorer).fusion
+        if "sean" in self.options.without:
+            self.silent += [fusion.attention.value.weight, *fusion.attention.project.parameters()]
+        if "vidn" in self.options.without:
+            self.silent += [fusion.norm_visual.weight]
+        for parameter in self.silent:
+            nn.init.zeros_(parameter)
+        if self.options.tokenizer is not None:
+            cast(MoEAGIQA, scorer).use_tokenizer(self.options.tokenizer)
+
+    @classmethod
+    def scorer_options(cls, recipe: Recipe) -> dict[str, Any]:
+        """What is left out of the architecture."""
+        without = cls.parse_options(recipe).without
+        out: dict[str, Any] = {}
+        if "ndpm" in without:
+            out["prior"] = False
+        if "tkem" in without:
+            out["fusion"] = {"experts": 1, "best": 1}
+        return out
+
+    def configure(self, step: int) -> None:
+        """Fusion and experts learn, and BLIP's later blocks; ImageReward's head and both visual networks do not."""
+        model, rate = cast(MoEAGIQA, self.scorer), self.options.fixed_rate
+        model.requires_grad_(False)
+        model.fusion.requires_grad_(True)
+        if "sean" not in self.options.without:
+            freeze_share(model.semantic.vision, "blocks", model.config.vision.depth, rate)
+            freeze_share(model.semantic.text, "layers", len(cast(Any, model.semantic.text).layers), rate)
+        for parameter in self.silent:
+            parameter.requires_grad_(False)
+
+    def _score(self, batch: Batch, crops: int) -> Tensor:
+        prompts = list(batch["prompt"]) if "prompt" in batch and self.options.tokenizer is not None else None
+        request = Request(True, (), (), ())
+        return self.scorer(batch["image"], request, prompts=prompts, crops=crops).score
+
+    def predict(self, stream: str, batch: Batch) -> Tensors:
+        """Scores whole images by a few random crops; BLIP looks at each image once."""
+        return {"score": self._score(batch, self.options.crops)}
+
+    def judge(self, stream: str, batch: Batch) -> Tensor:
+        """Scores whole images by crops at fixed places."""
+        return self._score(batch, self.options.test_crops)

@@ -1,0 +1,125 @@
+"""PMT-IQA: from the easy task, the quality level, to the hard one, the score (arXiv 2301.01182)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from iqaloss._errors import check_choice
+from iqaloss.scorers.base import Request, Scorer
+from iqaloss.scorers.pmt_iqa.model import PMTIQA
+from iqaloss.training.objectives import level_cross_entropy, quality_levels
+from iqaloss.training.recipes.recipe import Recipe
+from iqaloss.training.schedules import PMT_FIXED, progressive_weights
+from iqaloss.training.tasks.base import OBJECTIVES, Batch, Moment, Task, Tensors, flat_crops, mean_crops, register_task
+
+ABLATIONS = ("none", "resnet_only", "multi_scale_only", "fixed_weights")
+_LEVELS = "levels"
+
+
+@dataclass(frozen=True)
+class PMTOptions:
+    """Options of :class:`PMTTask`.
+
+    Attributes:
+        schedule: How the weights of score and levels move: ``"paper"`` (Eq. 10), ``"released"`` or ``"fixed"``.
+        xi: Strength of the paper's schedule.
+        fixed: The two weights of the fixed schedule; the paper's ablation has 0.5 and 0.5, the released code
+            0.9419036 and 0.9602832.
+        level_rule: How scores become levels: ``"floor"`` or ``"round"``.
+        ablation: ``"resnet_only"`` (the last scale alone, no levels), ``"multi_scale_only"`` (no levels),
+            ``"fixed_weights"`` (levels with the fixed weights), or ``"none"``.
+        fresh_optimiser: Whether the optimiser forgets its moments after each epoch, as the released code does.
+    """
+
+    schedule: str = "paper"
+    xi: float = 1.0
+    fixed: tuple[float, float] = PMT_FIXED
+    level_rule: str = "floor"
+    ablation: str = "none"
+    fresh_optimiser: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("schedule", self.schedule, ("paper", "released", "fixed"))
+        check_choice("level_rule", self.level_rule, ("floor", "round"))
+        check_choice("ablation", self.ablation, ABLATIONS)
+
+
+@register_task("pmt_iqa")
+class PMTTask(Task):
+    """``L = l1(t) L1(score) + l2(t) CE(levels)`` with weights that move from epoch to epoch; crops count as images.
+
+    The recipe's ``losses`` name the score's objective (``l1``) and ``levels``; their factors multiply l1 and l2.
+    Scores are compared on the scale of the scorer's ``label_range``.
+    """
+
+    options_class = PMTOptions
+    extra_losses = (_LEVELS,)
+    options: PMTOptions
+
+    def __init__(self, scorer: Scorer, recipe: Recipe) -> None:
+        super().__init__(scorer, recipe)
+        config = cast(PMTIQA, scorer).config
+        worst, best = config.label_range
+        self.count, self.span = config.levels, abs(best - worst)
+        if self.options.ablation == "resnet_only":
+            self._silence_scales()
+
+    def _silence_scales(self) -> None:
+        """Lets the first three scales contribute zeros for good: the architecture stays loadable."""
+        for scale in cast(Any, self.scorer).scales[:-1]:
+            for parameter in cast(nn.Module, scale).parameters():
+                nn.init.zeros_(parameter)
+
+    def configure(self, step: int) -> None:
+        """Everything learns; silenced scales do not, and neither does a level head without a loss."""
+        self.scorer.requires_grad_(True)
+        if self.options.ablation == "resnet_only":
+            for scale in cast(Any, self.scorer).scales[:-1]:
+                scale.requires_grad_(False)
+
+    def starts_afresh(self, moment: Moment, previous: Moment) -> bool:
+        """At each new epoch, if the released code is followed."""
+        return self.options.fresh_optimiser and moment.epoch != previous.epoch
+
+    def weights(self, moment: Moment) -> tuple[float, float]:
+        """Returns the weights of score and levels."""
+        options = self.options
+        if options.ablation in ("resnet_only", "multi_scale_only"):
+            return 1.0, 0.0
+        if options.ablation == "fixed_weights" or options.schedule == "fixed":
+            return options.fixed
+        return progressive_weights(moment.epoch, moment.epochs, xi=options.xi, form=options.schedule)
+
+    def predict(self, stream: str, batch: Batch) -> Tensors:
+        """Returns scores and level logits of every crop."""
+        images, _ = flat_crops(batch["image"])
+        out = self.scorer(images, Request(True, (), (), ("level_logits",)))
+        return {"score": out.score, "logits": out.extras["level_logits"]}
+
+    def targets(self, stream: str, batch: Batch) -> Tensors:
+        """Repeats each image's score for its crops."""
+        crops = batch["image"].shape[1] if batch["image"].ndim == 5 else 1
+        return {"score": batch["score"].repeat_interleave(crops)}
+
+    def losses(self, stream: str, predicted: Tensors, targets: Tensors, moment: Moment) -> Tensors:
+        """The weighted terms of Eq. 9; one that weighs nothing is left out, unless both do."""
+        score, level = self.weights(moment)
+        share = self.streams[stream].weight
+        terms: Tensors = {}
+        for name, factor in self.recipe.losses.items():
+            if name == _LEVELS:
+                labels = quality_levels(targets["score"], self.count, rule=self.options.level_rule)
+                terms[name] = share * level * factor * level_cross_entropy(predicted["logits"], labels)
+            else:
+                raw = OBJECTIVES[name](self.span * predicted["score"], self.span * targets["score"])
+                terms[name] = share * score * factor * raw
+        return terms
+
+    def judge(self, stream: str, batch: Batch) -> torch.Tensor:
+        """Averages the scores of an image's crops."""
+        images, crops = flat_crops(batch["image"])
+        return mean_crops(self.scorer(images, Request(True, (), (), ())).score, crops)

@@ -1,0 +1,93 @@
+"""Any scorer learns its overall score, and dimensions where the data has them: what ``finetune`` does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from iqaloss._errors import unknown_name
+from iqaloss.scorers.base import Request, Scorer
+from iqaloss.training.recipes.recipe import Recipe
+from iqaloss.training.tasks.base import Batch, Task, Tensors, flat_crops, mean_crops, register_task
+
+
+@runtime_checkable
+class ReadsPrompts(Protocol):
+    """A scorer that reads the prompts of generated images."""
+
+    def use_tokenizer(self, source: str) -> object:
+        """Lets prompts be texts."""
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """Options of :class:`ScoreTask`.
+
+    Attributes:
+        train: Dotted names of the parts that learn; everything by default.
+        freeze_batch_norm: Whether batch norms keep their statistics.
+        dimensions: Stream to the scorer's dimension that it teaches; the other streams teach the overall score.
+        tokenizer: A BERT ``vocab.txt`` or its folder, for a scorer that reads the images' prompts.
+    """
+
+    train: tuple[str, ...] = ()
+    freeze_batch_norm: bool = True
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+    tokenizer: str | None = None
+
+
+@register_task("score")
+class ScoreTask(Task):
+    """The scorer's own score of each image (the mean over its crops) against the human one.
+
+    Human scores in [0, 1] are compared with scores that the card's range maps to [0, 1].
+    """
+
+    options_class = ScoreOptions
+    options: ScoreOptions
+
+    def __init__(self, scorer: Scorer, recipe: Recipe) -> None:
+        super().__init__(scorer, recipe)
+        for stream, dimension in self.options.dimensions.items():
+            if stream not in self.streams:
+                raise ValueError(f"recipe.options.dimensions: {unknown_name('stream', stream, self.streams)}")
+            scorer.resolve(Request(dimensions=(dimension,)))
+        if self.options.tokenizer is not None:
+            if not isinstance(scorer, ReadsPrompts):
+                raise ValueError(f"{scorer.card.name} reads no prompts: leave the tokenizer out")
+            scorer.use_tokenizer(self.options.tokenizer)
+        if self.options.train:
+            scorer.requires_grad_(False)
+            for part in self.options.train:
+                scorer.get_submodule(part).requires_grad_(True)
+
+    def train(self, mode: bool = True) -> ScoreTask:
+        """Sets training mode, but for frozen batch norms."""
+        super().train(mode)
+        if self.options.freeze_batch_norm:
+            freeze_batch_norms(self)
+        return self
+
+    def predict(self, stream: str, batch: Batch) -> Tensors:
+        """Scores the images of a stream, mapped to [0, 1]."""
+        images, crops = flat_crops(batch["image"])
+        conditions = {}
+        if self.options.tokenizer is not None and "prompt" in batch:
+            conditions["prompts"] = [prompt for prompt in batch["prompt"] for _ in range(crops)]
+        dimension = self.options.dimensions.get(stream)
+        if dimension is None:
+            out = self.scorer(images, Request(True, (), (), ()), **conditions).score
+        else:
+            out = self.scorer(images, Request(False, (dimension,), (), ()), **conditions).dimensions[dimension]
+        worst, best = self.scorer.card.score_range
+        return {"score": (mean_crops(out, crops) - worst) / (best - worst)}
+
+
+def freeze_batch_norms(module: Task) -> None:
+    """Puts every batch norm into eval mode."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    for part in module.modules():
+        if isinstance(part, _BatchNorm):
+            part.eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 
 import torch
@@ -133,7 +134,7 @@ class TopExperts(nn.Module):
 
     def forward(self, pooled: Tensor) -> Judgement:
         """Judges pooled features ``[B, C]``."""
-        with torch.autocast(pooled.device.type, enabled=False):
+        with _without_autocast(pooled.device.type):
             pooled = pooled.float()
             gate = F.linear(pooled, self.select.weight.float(), self.select.bias.float()).softmax(dim=1)
             hidden = F.gelu(torch.einsum("bc,ndc->bnd", pooled, self._stack(0, "weight")) + self._stack(0, "bias"))
@@ -143,6 +144,12 @@ class TopExperts(nn.Module):
 
     def _stack(self, layer: int, name: str) -> Tensor:
         return torch.stack([getattr(expert[layer], name) for expert in self.experts]).float()  # type: ignore[index]
+
+
+def _without_autocast(device: str) -> contextlib.AbstractContextManager[object]:
+    if torch.amp.is_autocast_available(device):
+        return torch.autocast(device, enabled=False)
+    return contextlib.nullcontext()  # such as "meta", where shapes and costs are counted
 
 
 class QualityFusion(nn.Module):

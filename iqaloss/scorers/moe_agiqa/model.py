@@ -176,7 +176,7 @@ class MoEAGIQA(Scorer):
         check_images(images, 1, "prompt_images")
         if images.shape[0] != batch:
             raise ValueError(f"prompt_images holds {images.shape[0]} images, images {batch}")
-        square = self.normalise(centre_square(images.to(self.mean.dtype), self.config.vision.side))
+        square = self.normalise(centre_square(images.float(), self.config.vision.side))
         return self.semantic(square.to(_dtype_of(self.semantic)), self.tokenise(prompts).expand(batch))
 
     @classmethod

@@ -6,12 +6,14 @@ import sys
 
 import typer
 
-from iqaloss.cli import restore, scoring
+from iqaloss.cli import evaluate, restore, score, scoring
 
 HELP = """
 Frozen image quality models as losses for image restoration.
 
 Score a picture:              iqaloss score photo.png
+
+Compare with human scores:    iqaloss evaluate mdiqa-mobile --data scores.csv --images photos
 
 See which scorers there are:  iqaloss scorers
 
@@ -22,7 +24,8 @@ Every command explains itself with --help.
 
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 app.add_typer(restore.app, name="restore")
-app.command("score")(scoring.score)
+app.command("score")(score.score)
+app.command("evaluate")(evaluate.evaluate)
 app.command("scorers")(scoring.scorers)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +12,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from iqaloss._errors import check_choice
+from iqaloss.images import load_image, open_image, to_tensor
 from iqaloss.training.manifest import SCORE, Manifest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+__all__ = ["ManifestDataset", "Transform", "collate", "load_image", "open_image"]
 
 SMALL = ("error", "zero", "resize")
 
@@ -65,7 +67,7 @@ class Transform:
             boxes = [self._box(width, height, generator) for _ in range(self.crops)]
         out = []
         for image in ready:
-            crops = [_to_tensor(image.crop(box)) for box in boxes]
+            crops = [to_tensor(image.crop(box)) for box in boxes]
             stacked = crops[0] if self.crops == 1 else torch.stack(crops)
             out.append(stacked.flip(-1) if flip else stacked)
         return out
@@ -107,28 +109,6 @@ def _resize(image: Image, size: int | tuple[int, int] | None) -> Image:
         shorter = min(image.size)
         size = (max(1, round(image.height * size / shorter)), max(1, round(image.width * size / shorter)))
     return image if image.size == (size[1], size[0]) else image.resize((size[1], size[0]), Resampling.BILINEAR)
-
-
-def _to_tensor(image: Image) -> Tensor:
-    return torch.from_numpy(np.asarray(image, np.float32).copy()).permute(2, 0, 1).contiguous() / 255.0
-
-
-def open_image(path: str | Path) -> Image:
-    """Decodes an image file to RGB; raises ``ValueError`` with its name when it cannot be read."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        raise ValueError(f"cannot read the image {path}: {error}") from error
-
-
-def load_image(path: str | Path) -> Tensor:
-    """Decodes an image file to float RGB ``[3, H, W]`` in ``[0, 1]``."""
-    return _to_tensor(open_image(path))
 
 
 class ManifestDataset(Dataset[dict[str, Any]]):

@@ -1,0 +1,47 @@
+"""Predictions against human scores, as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from iqaloss._errors import missing_package
+from iqaloss.evaluation.evaluate import Evaluation
+
+
+def scatter(evaluation: Evaluation, path: str | Path, *, most: int = 20_000, seed: int = 0) -> Path:
+    """Draws a scatter plot with the fitted logistic.
+
+    Args:
+        evaluation: What to draw.
+        path: The picture to write; its suffix sets the format.
+        most: Most points to draw; of more images a random part is drawn, the curve is that of all.
+        seed: Seed of the part.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise missing_package("matplotlib", "plot", "drawing a scatter plot") from error
+    x, y = evaluation.pred, evaluation.target
+    shown = np.arange(x.size)
+    if x.size > most:
+        shown = np.random.default_rng(seed).choice(x.size, most, replace=False)
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.scatter(x[shown], y[shown], s=6, alpha=0.4, linewidths=0, rasterized=True)
+    metrics = evaluation.metrics
+    if metrics.curve is not None:
+        line = np.linspace(x.min(), x.max(), 200)
+        axes.plot(line, metrics.curve(line), color="black", linewidth=1.5, label="fitted logistic")
+        axes.legend(loc="upper left", frameon=False)
+    axes.set_xlabel(f"{evaluation.scorer}")
+    axes.set_ylabel("human score")
+    axes.set_title(f"{evaluation.dataset}: SRCC {metrics.srcc:.3f}, PLCC {metrics.plcc_fit:.3f} (n = {metrics.n})")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    return path

@@ -90,7 +90,7 @@ OFFICIAL = MDIQAConfig((BranchConfig("technical", TECHNICAL), BranchConfig("aest
 
 MOBILE = MDIQAConfig(
     (BranchConfig("technical", TECHNICAL, "tf_efficientnet_lite0", width=64, hidden=256, gate_width=8),),
-    FusionConfig(weight_trunk=None, clip=False, statistics=64),
+    FusionConfig(weight_trunk=None, clip=False, statistics=256),
 )
 
 _SMALL = {"trunk": "mobilenetv3_small_050", "width": 16, "heads": 2, "hidden": 32, "gate_width": 4}

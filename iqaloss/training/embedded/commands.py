@@ -1,0 +1,118 @@
+"""What a person types: train (the default), evaluate, export."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from iqaloss.scorers.mdiqa.model import MDIQA
+from iqaloss.scorers.registry import create_scorer
+from iqaloss.training.embedded.data import DecodedImages, read_rows, split_rows
+from iqaloss.training.embedded.engine import STATE, Trainer
+from iqaloss.training.embedded.progress import Progress
+from iqaloss.training.embedded.recipe import Recipe
+from iqaloss.training.embedded.report import evaluate, export
+from iqaloss.training.embedded.warmstart import fit_statistics, initialise, load_imagenet, stored_statistics
+
+_DESCRIPTION = """\
+Train the embedded scorer mdiqa-mobile from human-scored photographs (BIQ2021) and ImageNet weights.
+
+  python -m iqaloss.training.embedded --data BIQ2021 --weights tf_efficientnet_lite0.safetensors --out run
+  python -m iqaloss.training.embedded --data BIQ2021 --weights ... --out run --resume     continue, bit for bit
+  python -m iqaloss.training.embedded evaluate run/mdiqa-mobile.safetensors --data BIQ2021 --clean FOLDER
+
+Training decodes the photographs once (8 GB beside --out, or --cache), fits the statistics part on the frozen
+backbone, then trains everything. The official test table is never opened. On a CPU set OMP_WAIT_POLICY=passive
+when other work shares the cores.
+"""
+
+_OPTIONS = {
+    "seed": "every random choice is a function of the seed and the step",
+    "steps": "optimiser steps; the learning rate falls to zero over them",
+    "batch": "human-scored photographs in a step",
+    "groups": "clean photographs in a step, each with three degraded versions",
+    "learning_rate": "of the heads",
+    "trunk_rate": "of the backbone; high rates destroy what ImageNet taught",
+    "frozen_blocks": "leading backbone blocks that keep their ImageNet weights",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the training command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m iqaloss.training.embedded",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="BIQ2021 folder, or images beside scores.csv")
+    parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights of the backbone, safetensors")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, log and the exported file")
+    parser.add_argument("--cache", type=Path, help="file of decoded photographs (default: OUT/photographs.npy)")
+    parser.add_argument("--resume", action="store_true", help="continue from OUT/state.pt with the same recipe")
+    parser.add_argument("--stop", type=int, help="stop at this step; the learning rate still follows --steps")
+    parser.add_argument("--threads", type=int, help="CPU threads")
+    for field in dataclasses.fields(Recipe):
+        if field.name in _OPTIONS:
+            option = "--" + field.name.replace("_", "-")
+            about = f"{_OPTIONS[field.name]} (default {field.default})"
+            parser.add_argument(option, type=type(field.default), default=field.default, help=about)
+    return parser
+
+
+def train(arguments: Sequence[str]) -> int:
+    """Trains, or continues, and exports the averaged weights."""
+    given = build_parser().parse_args(arguments)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    fields = {field.name for field in dataclasses.fields(Recipe)}
+    recipe = Recipe(**{name: value for name, value in vars(given).items() if name in fields})
+    given.out.mkdir(parents=True, exist_ok=True)
+    rows = read_rows(given.data)
+    training, _ = split_rows(rows)
+    images = DecodedImages(rows, given.cache or given.out / "photographs.npy")
+    progress = Progress()
+
+    torch.manual_seed(recipe.seed)
+    scorer = create_scorer("mdiqa-mobile", weights=None)
+    if not isinstance(scorer, MDIQA):
+        raise TypeError(f"mdiqa-mobile is a {type(scorer).__name__}, expected MDIQA")
+    load_imagenet(scorer, given.weights)
+    initialise(scorer)
+    if recipe.warm_epochs and not given.resume:
+        statistics = stored_statistics(scorer, images, given.out / "statistics.pt", progress)
+        fit_statistics(scorer, statistics, torch.tensor(rows.scores), training, recipe, progress)
+    trainer = Trainer(scorer, images, rows, training, recipe, given.out)
+    if given.resume:
+        trainer.resume()
+    elif (given.out / STATE).is_file():
+        raise ValueError(f"{given.out / STATE} exists: pass --resume to continue, or another --out")
+
+    log = (given.out / "log.csv").open("a", encoding="utf-8")
+
+    def report(step: int, parts: dict[str, float]) -> None:
+        note = " ".join(f"{name} {value:.3f}" for name, value in parts.items())
+        progress("step", step, recipe.steps, note)
+        log.write(f"{step},{time.time():.1f},{','.join(f'{value:.5f}' for value in parts.values())}\n")
+        log.flush()
+
+    with log:
+        trainer.run(min(recipe.steps, given.stop or recipe.steps), report)
+    Progress.line(f"wrote {export(given.out)}")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; training is the default. A user's mistake becomes one line and exit code 2."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    command = evaluate if given[:1] == ["evaluate"] else train
+    try:
+        return command(given[1:] if command is evaluate else given)
+    except (ValueError, FileNotFoundError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2

@@ -1,0 +1,192 @@
+"""The training loop: resumable at any step, with averaged weights."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from iqaloss.scorers.mdiqa.model import MDIQA
+from iqaloss.training.embedded.data import DecodedImages, Rows, clean_indices
+from iqaloss.training.embedded.objectives import degradation_loss, human_loss
+from iqaloss.training.embedded.recipe import Recipe
+from iqaloss.training.embedded.speed import Autocast, fast_bfloat16
+from iqaloss.training.embedded.views import degraded_groups, epoch_rows, scored_views, step_generator
+from iqaloss.training.embedded.warmstart import trunk_of
+
+Report = Callable[[int, dict[str, float]], None]
+STATE = "state.pt"
+Half = tuple[dict[str, float], list["Tensor | None"]]
+
+
+def parameter_groups(scorer: MDIQA, recipe: Recipe) -> list[dict[str, Any]]:
+    """Chooses what is trained and how fast: heads, backbone, and the parts that the warm start has trained.
+
+    Batch norms keep their statistics and affine parameters; the first blocks keep their weights.
+    """
+    trunk = trunk_of(scorer)
+    for module in trunk.modules():
+        depthwise = isinstance(module, nn.Conv2d) and module.groups > 1 and not recipe.depthwise
+        if depthwise or isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.requires_grad_(False)
+    if recipe.frozen_blocks > 0:
+        trunk.conv_stem.requires_grad_(False)  # type: ignore[union-attr]
+        for block in list(trunk.blocks)[: recipe.frozen_blocks]:  # type: ignore[arg-type]
+            block.requires_grad_(False)
+    rates = {"trunk": recipe.trunk_rate, "fusion": recipe.fusion_rate, "heads": recipe.learning_rate}
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    for name, parameter in scorer.named_parameters():
+        if parameter.requires_grad:
+            kind = "trunk" if ".trunk." in name else "fusion" if name.startswith(("statistics", "fuse")) else "heads"
+            groups.setdefault((kind, parameter.ndim > 1), []).append(parameter)
+    return [
+        {"params": found, "lr": rates[kind], "peak": rates[kind], "weight_decay": recipe.weight_decay * decayed}
+        for (kind, decayed), found in groups.items()
+    ]
+
+
+def rate_factor(step: int, recipe: Recipe) -> float:
+    """Returns the learning rate's factor: linear warm-up, then a cosine to zero."""
+    if step < recipe.warmup:
+        return (step + 1) / recipe.warmup
+    return 0.5 + 0.5 * math.cos(math.pi * (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup))
+
+
+def gradients(parts: dict[str, Tensor], trained: list[nn.Parameter]) -> Half:
+    """Returns the values of loss parts and the gradients of their sum."""
+    grads = torch.autograd.grad(torch.stack(list(parts.values())).sum(), trained, allow_unused=True)
+    return {name: float(value.detach()) for name, value in parts.items()}, list(grads)
+
+
+class Trainer:
+    """Trains a scorer; every step depends on its number, the seed and the state alone, so runs resume exactly.
+
+    Args:
+        scorer: The scorer, not frozen, with its starting weights.
+        images: Decoded photographs.
+        rows: Their names and scores.
+        training: Indices of the rows to train on.
+        recipe: The settings.
+        out: Folder of the checkpoint.
+    """
+
+    def __init__(
+        self, scorer: MDIQA, images: DecodedImages, rows: Rows, training: list[int], recipe: Recipe, out: Path
+    ) -> None:
+        self.scorer = scorer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.images, self.rows, self.training, self.recipe, self.out = images, rows, training, recipe, out
+        self.device = next(scorer.parameters()).device
+        self.scores = torch.tensor(rows.scores, device=self.device)
+        each = max(1, torch.get_num_threads() // 2)
+        self.pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(each,))
+        self.clean = clean_indices(rows, training)
+        self.optimiser = torch.optim.AdamW(parameter_groups(scorer, recipe), betas=(0.9, 0.99))
+        self.averaged = copy.deepcopy(scorer)
+        self.step = 0
+
+    def run(self, until: int, report: Report, save_every: int = 100) -> None:
+        """Trains up to a step; saves on the way and at the end."""
+        while self.step < until:
+            report(self.step, self.train_step())
+            if self.step % save_every == 0:
+                self.save()
+        self.save()
+
+    def train_step(self) -> dict[str, float]:
+        """Does one step and returns the parts of its loss."""
+        recipe, step = self.recipe, self.step
+        self.scorer.eval()  # stored batch statistics, and no dropout: the training is short
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["peak"] * rate_factor(step, recipe)
+        trained = [p for group in self.optimiser.param_groups for p in group["params"]]
+        # The two halves share nothing but the weights: two threads keep two cores busy without waiting inside.
+        with fast_bfloat16(self.scorer, recipe) as autocast:
+            halves = [self.pool.submit(half, step, trained, autocast) for half in (self.human_half, self.degraded_half)]
+            results = [half.result() for half in halves]
+        parts: dict[str, float] = {}
+        for found, _ in results:
+            parts.update(found)
+        for parameter, *grads in zip(trained, *(grads for _, grads in results)):
+            given = [grad for grad in grads if grad is not None]
+            parameter.grad = torch.stack(given).sum(dim=0) if len(given) > 1 else given[0] if given else None
+
+        norm = nn.utils.clip_grad_norm_(trained, recipe.clip)
+        if not torch.isfinite(norm):
+            raise ValueError(f"the gradient of step {step} is not finite: {parts}")
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.average()
+        self.step += 1
+        return parts
+
+    def human_half(self, step: int, trained: list[nn.Parameter], autocast: Autocast) -> Half:
+        """Returns loss parts and gradients of the scored photographs."""
+        recipe = self.recipe
+        chosen = epoch_rows(self.training, recipe.batch, recipe.seed, step)
+        views = scored_views(self.images, chosen, recipe, step_generator(recipe.seed, step, 2))
+        overall, dimensions = self.predict(views, autocast)
+        return gradients(human_loss(overall, dimensions, self.scores[chosen]), trained)
+
+    def degraded_half(self, step: int, trained: list[nn.Parameter], autocast: Autocast) -> Half:
+        """Returns loss parts and gradients of the degraded photographs."""
+        recipe = self.recipe
+        groups = degraded_groups(self.images, self.clean, recipe, step_generator(recipe.seed, step, 3))
+        overall, dimensions = self.predict(torch.cat([group.images for group in groups]), autocast)
+        return gradients(degradation_loss(overall, dimensions, groups, recipe.versions), trained)
+
+    def predict(self, views: Tensor, autocast: Autocast) -> tuple[Tensor, Tensor]:
+        """Returns overall scores ``[B]`` and dimension scores ``[B, D]`` in float32."""
+        views = views.to(self.device).contiguous(memory_format=torch.channels_last)
+        with autocast():
+            out = self.scorer(views)
+        return out.score.float(), torch.stack(list(out.dimensions.values()), dim=1).float()
+
+    @torch.no_grad()
+    def average(self) -> None:
+        """Moves the averaged weights towards the current ones; faster in the beginning."""
+        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
+        for kept, current in zip(self.averaged.parameters(), self.scorer.parameters()):
+            if current.requires_grad:
+                kept.lerp_(current, 1.0 - decay)
+
+    def save(self) -> None:
+        """Writes the whole state to a temporary file and renames it."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        state = {
+            "step": self.step,
+            "recipe": json.dumps(dataclasses.asdict(self.recipe)),
+            "scorer": self.scorer.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        partial = self.out / (STATE + ".partial")
+        torch.save(state, partial)
+        os.replace(partial, self.out / STATE)
+
+    def resume(self) -> None:
+        """Continues from the checkpoint in the output folder.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            ValueError: If it was made with another recipe.
+        """
+        path = self.out / STATE
+        if not path.is_file():
+            raise FileNotFoundError(f"nothing to resume: {path} does not exist")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        mine = json.dumps(dataclasses.asdict(self.recipe))
+        if state["recipe"] != mine:
+            raise ValueError(f"{path} was made with the recipe {state['recipe']}, not with {mine}")
+        self.scorer.load_state_dict(state["scorer"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = int(state["step"])

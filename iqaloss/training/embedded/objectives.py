@@ -1,0 +1,63 @@
+"""What the scorer is trained for: agreement with people, and dimensions that move alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from iqaloss.training.embedded.views import Group
+
+
+def plcc_loss(prediction: Tensor, target: Tensor) -> Tensor:
+    """Returns ``(1 - PLCC) / 2`` over a batch ``[B]``."""
+    a, b = prediction - prediction.mean(), target - target.mean()
+    return 0.5 - 0.5 * (a * b).sum() / (a.norm() * b.norm()).clamp_min(1e-8)
+
+
+def ranking_loss(prediction: Tensor, target: Tensor, least: float = 0.05) -> Tensor:
+    """Hinge over all pairs of a batch whose targets differ by at least ``least``; the margin is half the difference."""
+    wanted = target[:, None] - target[None]
+    found = prediction[:, None] - prediction[None]
+    pairs = wanted > least
+    return F.relu(0.5 * wanted - found)[pairs].mean() if bool(pairs.any()) else prediction.sum() * 0.0
+
+
+def human_loss(overall: Tensor, dimensions: Tensor, scores: Tensor) -> dict[str, Tensor]:
+    """Returns the parts that tie the overall score ``[B]``, and weakly the dimensions ``[B, D]``, to human scores."""
+    mean = dimensions.mean(dim=1)
+    return {
+        "plcc": plcc_loss(overall, scores),
+        "mse": 5.0 * F.mse_loss(overall, scores),
+        "rank": ranking_loss(overall, scores),
+        "consistency": 0.3 * plcc_loss(mean, scores) + F.mse_loss(mean, scores),
+    }
+
+
+def degradation_loss(overall: Tensor, dimensions: Tensor, groups: list[Group], versions: int) -> dict[str, Tensor]:
+    """Returns the parts that teach the dimensions on groups of degraded versions.
+
+    Args:
+        overall: Overall scores ``[G * V]``, the versions of a group side by side.
+        dimensions: Dimension scores ``[G * V, D]``.
+        groups: What was done to each group.
+        versions: V.
+    """
+    targets = torch.stack([group.targets for group in groups])  # [G, V, D]
+    known = torch.stack([group.known for group in groups])  # [G, D]
+    matching = torch.stack([group.matching for group in groups])  # [G, D], one-hot
+    scores = dimensions.unflatten(0, (len(groups), versions))
+    overall = overall.unflatten(0, (len(groups), versions))
+
+    weight = (known * (1.0 + 2.0 * matching))[:, None].expand_as(scores)
+    curve = (weight * (scores - targets) ** 2).sum() / weight.sum()
+
+    held = (known * (1.0 - matching))[:, None].expand_as(scores[:, 1:])
+    moved = scores[:, 1:] - scores[:, :1].detach()
+    selective = (held * moved**2).sum() / held.sum().clamp_min(1.0)
+
+    own = (scores * matching[:, None]).sum(dim=2)  # [G, V]
+    fall = ((targets * matching[:, None]).sum(dim=2)).diff(dim=1)  # negative
+    order = F.relu(0.7 * -fall + own.diff(dim=1)).mean()
+    overall_order = F.relu(0.4 * -fall + overall.diff(dim=1)).mean()
+    return {"curve": 4.0 * curve, "selective": 8.0 * selective, "order": 2.0 * order, "overall": 2.0 * overall_order}

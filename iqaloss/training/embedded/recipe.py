@@ -1,0 +1,56 @@
+"""The recipe as data: everything that a run depends on, stored with its checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of one training run.
+
+    Attributes:
+        seed: Every random choice is a function of this seed and the step.
+        steps: Optimiser steps.
+        batch: Scored photographs in a step.
+        groups: Clean photographs in a step, each shown with ``versions`` versions.
+        versions: Versions of a clean photograph: itself and increasing strengths of one degradation.
+        sizes: Sides of scored views; one is drawn for each step.
+        crop_sizes: Sides of the crops that are degraded; one is drawn for each step.
+        native: Share of the steps whose scored views are crops at the photographs' own resolution.
+        base_share: Share of the groups that start from an already degraded photograph.
+        learning_rate: For the heads.
+        trunk_rate: For the backbone.
+        fusion_rate: For the parts that the warm start has trained.
+        warmup: Steps of linear warm-up; a cosine to zero follows.
+        weight_decay: AdamW's.
+        clip: Largest norm of the gradient.
+        ema: Decay of the averaged weights that are evaluated and exported.
+        frozen_blocks: Backbone blocks, from the input on, that keep their ImageNet weights.
+        depthwise: Whether depthwise convolutions are trained too (several times slower on a CPU).
+        warm_epochs: Passes over stored statistics before the network is trained; 0 for no warm start.
+        clean_target: What a clean photograph's dimensions are pulled to.
+        bf16: Whether the forward pass runs in bfloat16 autocast.
+    """
+
+    seed: int = 1
+    steps: int = 1500
+    batch: int = 8
+    groups: int = 4
+    versions: int = 4
+    sizes: tuple[int, ...] = (192, 224)
+    crop_sizes: tuple[int, ...] = (64, 96, 128, 160)
+    native: float = 0.25
+    base_share: float = 0.3
+    learning_rate: float = 1e-3
+    trunk_rate: float = 5e-5
+    fusion_rate: float = 1e-4
+    warmup: int = 60
+    weight_decay: float = 0.02
+    clip: float = 1.0
+    ema: float = 0.995
+    frozen_blocks: int = 3
+    depthwise: bool = False
+    warm_epochs: int = 40
+    clean_target: float = 0.85
+    bf16: bool = True

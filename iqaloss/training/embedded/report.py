@@ -1,0 +1,127 @@
+"""The evaluate and export commands: figures as JSON and as text, and the file that ships."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from iqaloss.scorers import checkpoints
+from iqaloss.scorers.base import Scorer
+from iqaloss.scorers.registry import create_scorer
+from iqaloss.training.embedded.data import read_rows, split_rows
+from iqaloss.training.embedded.degrade import DIMENSIONS
+from iqaloss.training.embedded.engine import STATE
+from iqaloss.training.embedded.evaluate import human_agreement, read_clean, responses, upscale_order
+from iqaloss.training.embedded.progress import Progress
+
+NAME = "mdiqa-mobile"
+
+
+def export(folder: str | Path, out: str | Path | None = None) -> Path:
+    """Writes the averaged weights of a training run as fp16 safetensors.
+
+    Args:
+        folder: Folder with the run's checkpoint.
+        out: File to write; ``mdiqa-mobile.safetensors`` in the folder by default.
+
+    Raises:
+        FileNotFoundError: If the folder has no checkpoint.
+    """
+    source = Path(folder) / STATE
+    if not source.is_file():
+        raise FileNotFoundError(f"{source} does not exist: train first")
+    state = torch.load(source, map_location="cpu", weights_only=True)
+    scorer = create_scorer(NAME, weights=state["averaged"])
+    return checkpoints.save(
+        scorer,
+        out or Path(folder) / f"{NAME}.safetensors",
+        dtype=torch.float16,
+        recipe=state["recipe"],
+        step=str(state["step"]),
+        data="BIQ2021 training rows without the published validation split",
+    )
+
+
+def measure(scorer: Scorer, given: argparse.Namespace) -> dict[str, Any]:
+    """Returns every figure of the model card."""
+    progress = Progress()
+    found: dict[str, Any] = {"parameters": sum(p.numel() for p in scorer.parameters())}
+    if given.data is not None:
+        rows = read_rows(given.data)
+        held = rows.subset(split_rows(rows)[1][: given.limit])
+        found["validation"] = human_agreement(scorer, held, progress)
+        if given.native:
+            found["validation_native"] = human_agreement(scorer, held, progress, side=512)
+    if given.clean is not None:
+        pictures = read_clean(given.clean, given.limit or 10**6)
+        found["upscaling"] = upscale_order(scorer, pictures, progress)
+        found["responses"] = responses(scorer, pictures, progress)
+    return found
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """Lays the figures out as lines."""
+    lines = [f"parameters {found['parameters']:,}"]
+    for key in ("validation", "validation_native"):
+        if key not in found:
+            continue
+        part = found[key]
+        lines.append(
+            f"{key} ({part['images']} photographs at {part['side']}): "
+            f"SRCC {part['srcc']:.4f} [{part['srcc_95'][0]:.4f}, {part['srcc_95'][1]:.4f}]  "
+            f"PLCC {part['plcc']:.4f} [{part['plcc_95'][0]:.4f}, {part['plcc_95'][1]:.4f}]"
+        )
+        lines += [
+            f"  {name}: {sub['images']} photographs, SRCC {sub['srcc']:.4f}, PLCC {sub['plcc']:.4f}"
+            for name, sub in part["subsets"].items()
+        ]
+    if "upscaling" in found:
+        part = found["upscaling"]
+        lines.append(
+            f"upscaling ({part['pictures']} pictures): original above every upscale {part['original_best']:.1%}, "
+            f"x2 > x3 > x4 as well {part['in_order']:.1%}; by sharpness {part['sharpness_original_best']:.1%}, "
+            f"{part['sharpness_in_order']:.1%}"
+        )
+    if "responses" in found:
+        part = found["responses"]
+        lines.append(f"fall of each dimension (columns) when a property (rows) is lost; {part['pictures']} pictures")
+        lines.append(" " * 14 + "".join(f"{name:>14}" for name in DIMENSIONS) + "   selectivity    tau")
+        for name, row in zip(DIMENSIONS, part["matrix"]):
+            cells = "".join(f"{value:14.3f}" for value in row)
+            lines.append(f"{name:14}{cells}{part['selectivity'][name]:14.1f}{part['tau'][name]:7.3f}")
+        for name, item in part["degradations"].items():
+            cells = "".join(f"{value:14.3f}" for value in item["fall"].values())
+            lines.append(f"{name:16}{cells}  tau {item['tau']:.3f}  overall falls {item['overall_fall']:.3f}")
+    return "\n".join(lines)
+
+
+def evaluate(arguments: Sequence[str]) -> int:
+    """Prints and stores the figures of a scorer."""
+    parser = argparse.ArgumentParser(
+        prog="python -m iqaloss.training.embedded evaluate",
+        description="Measure a scorer on the published validation split and on clean photographs.",
+    )
+    parser.add_argument("file", type=Path, nargs="?", help="safetensors file (default: the one in the package)")
+    parser.add_argument("--data", type=Path, help="BIQ2021 folder; without it no human scores are used")
+    parser.add_argument("--clean", type=Path, help="folder of clean photographs that were not trained on (BSDS)")
+    parser.add_argument("--limit", type=int, help="use the first so many pictures only")
+    parser.add_argument("--native", action="store_true", help="also score the photographs at 512x512")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--threads", type=int, help="CPU threads")
+    given = parser.parse_args(arguments)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    scorer = create_scorer(NAME) if given.file is None else create_scorer(NAME, weights=given.file)
+    found = measure(scorer, given)
+    Progress.line(as_text(found))
+    if given.json is not None:
+        partial = given.json.with_suffix(".partial")
+        partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        os.replace(partial, given.json)
+    return 0

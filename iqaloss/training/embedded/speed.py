@@ -1,0 +1,54 @@
+"""Two measures that make bfloat16 training on a CPU several times faster without changing the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from iqaloss.training.embedded.recipe import Recipe
+
+Autocast = Callable[[], Any]
+
+
+def _in_float32(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    with torch.autocast(x.device.type, enabled=False):
+        return type(conv).forward(conv, x.float()).to(x.dtype)
+
+
+@contextmanager
+def fast_bfloat16(network: nn.Module, recipe: Recipe) -> Iterator[Autocast]:
+    """Avoids the two slow CPU kernels and yields what enters autocast (which each thread must do for itself).
+
+    The bfloat16 backward passes of strided depthwise convolutions and of fused attention are about ten times
+    slower than their float32 and unfused counterparts (oneDNN, torch 2.x); on a GPU nothing is changed.
+
+    Args:
+        network: The scorer.
+        recipe: Says whether bfloat16 is used at all, and which backbone blocks have no gradients.
+    """
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    device = next(network.parameters()).device.type
+    with ExitStack() as stack:
+        if device == "cpu" and recipe.bf16:
+            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+            for module in slow_convolutions(network, recipe.frozen_blocks):
+                module.forward = partial(_in_float32, module)  # type: ignore[method-assign]
+                stack.callback(module.__dict__.pop, "forward")
+        yield partial(torch.autocast, device, torch.bfloat16, enabled=recipe.bf16)
+
+
+def slow_convolutions(network: nn.Module, frozen_blocks: int) -> list[nn.Conv2d]:
+    """Returns the strided depthwise convolutions that gradients pass through."""
+    frozen = tuple(f"blocks.{index}." for index in range(frozen_blocks))
+    return [
+        module
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d) and module.groups > 1 and max(module.stride) > 1
+        if not any(part in f"{name}." for part in frozen)
+    ]

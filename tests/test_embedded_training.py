@@ -1,0 +1,197 @@
+"""The training of the embedded scorer: degradations, splits, steps, and exact resumption."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from iqaloss.scorers.registry import create_tiny
+from iqaloss.training.embedded import data, degrade, evaluate, objectives, views
+from iqaloss.training.embedded.recipe import Recipe
+
+TINY_RECIPE = Recipe(
+    steps=4, batch=4, groups=2, sizes=(48, 64), crop_sizes=(48, 64), warmup=1, frozen_blocks=1, warm_epochs=0
+)
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of twelve synthetic 96x96 pictures with scores."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("photographs")
+    generator = np.random.default_rng(0)
+    lines = ["image,mos"]
+    for index in range(12):
+        low = generator.integers(0, 255, (6, 6, 3), dtype=np.uint8)
+        picture = Image.fromarray(low).resize((96, 96), Image.Resampling.BICUBIC)
+        picture.save(folder / f"ss03 ({index}).png")
+        lines.append(f"ss03 ({index}).png,{0.3 + 0.05 * index:.2f}")
+    (folder / "scores.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def picture() -> torch.Tensor:
+    """A photograph that scikit-image carries, 160x160."""
+    skimage = pytest.importorskip("skimage.data")
+    image = torch.from_numpy(skimage.astronaut()).permute(2, 0, 1)[:, :320, 100:420] / 255.0
+    return torch.nn.functional.avg_pool2d(image[None], 2)[0]
+
+
+@pytest.mark.parametrize("item", degrade.DEGRADATIONS, ids=lambda item: item.name)
+def test_degradation_keeps_shape_and_range_and_grows_with_strength(
+    item: degrade.Degradation, picture: torch.Tensor
+) -> None:
+    distances = []
+    for strength in (0.1, 0.4, 0.7, 1.0):
+        worse = item.apply(picture, strength, torch.Generator().manual_seed(0))
+        assert worse.shape == picture.shape
+        assert -1e-4 <= float(worse.min()) and float(worse.max()) <= 1 + 1e-4
+        distances.append(float((worse - picture).abs().mean()))
+    assert distances == sorted(distances)
+    assert distances[0] < 0.6 * distances[-1]
+    again = item.apply(picture, 1.0, torch.Generator().manual_seed(0))
+    assert torch.equal(again, worse)
+    assert item.target_fall(1.0) == pytest.approx(item.fall)
+    assert item.target_fall(item.onset) == 0.0
+
+
+def test_every_dimension_is_degraded_and_unknown_names_are_explained() -> None:
+    assert {item.dimension for item in degrade.DEGRADATIONS} == set(degrade.DIMENSIONS)
+    with pytest.raises(ValueError, match="defocus"):
+        degrade.by_name("defocs")
+
+
+def test_published_split_is_a_thousand_training_names_chosen_by_hash() -> None:
+    names = data.published_validation_names()
+    assert len(names) == 1000
+    assert all(name.startswith(("ss01 (", "ss02 (", "ss03 (")) for name in names)
+    assert list(names) != sorted(names) and data.choose_validation(sorted(names), 1000) == sorted(names)
+
+
+def test_split_holds_out_published_names_and_never_overlaps(photographs: Path) -> None:
+    rows = data.read_rows(photographs)
+    training, held = data.split_rows(rows, ["ss03 (3).png"])
+    assert [rows.names[i] for i in held] == ["ss03 (3).png"]
+    assert sorted(training + held) == list(range(12))
+    training, held = data.split_rows(rows)  # other data than BIQ2021
+    assert len(held) == 4 and not set(training) & set(held)
+
+
+def test_rows_without_a_table_or_with_bad_scores_are_refused(tmp_path: Path, photographs: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"scores\.csv"):
+        data.read_rows(tmp_path)
+    for index in range(12):
+        (tmp_path / f"{index}.png").write_bytes((photographs / f"ss03 ({index}).png").read_bytes())
+    (tmp_path / "scores.csv").write_text("image,mos\n" + "".join(f"{i}.png,{i}.0\n" for i in range(12)))
+    with pytest.raises(ValueError, match=r"2\.png.*\[0, 1\]"):
+        data.read_rows(tmp_path)
+
+
+def test_cache_is_remade_when_the_rows_change(photographs: Path, tmp_path: Path) -> None:
+    rows = data.read_rows(photographs)
+    first = data.DecodedImages(rows, tmp_path / "cache.npy", side=96)
+    assert first.full(5).shape == (3, 96, 96)
+    assert torch.equal(first.full(5), data.decode(rows.paths[5]) / 255.0)
+    assert torch.equal(first.crop(5, 10, 20, 32), first.full(5)[:, 10:42, 20:52])
+    assert len(data.DecodedImages(rows.subset(range(9)), tmp_path / "cache.npy", side=96)) == 9
+
+
+def test_group_targets_fall_in_the_matching_dimension_only(picture: torch.Tensor) -> None:
+    recipe = dataclasses.replace(Recipe(), base_share=0.0)
+    for item in degrade.DEGRADATIONS:
+        group = views.degraded_group(picture, item, recipe, torch.Generator().manual_seed(1))
+        own = degrade.DIMENSIONS.index(item.dimension)
+        falls = group.targets[0] - group.targets
+        assert float(falls[:, [i for i in range(5) if i != own]].abs().max()) == 0.0
+        assert bool((falls[:, own].diff() >= 0).all()) and float(falls[-1, own]) > 0.1
+        assert group.known[own] == 1 and group.matching.tolist().index(1.0) == own
+
+
+def test_every_pass_visits_every_row_once() -> None:
+    rows = list(range(100, 112))
+    seen = [row for step in range(3) for row in views.epoch_rows(rows, 4, seed=1, step=step)]
+    assert sorted(seen) == rows
+    assert seen != [row for step in range(3, 6) for row in views.epoch_rows(rows, 4, seed=1, step=step)]
+
+
+def test_objectives_are_zero_at_their_goal_and_positive_elsewhere() -> None:
+    scores = torch.tensor([0.1, 0.4, 0.6, 0.9])
+    assert float(objectives.plcc_loss(2 * scores + 1, scores)) == pytest.approx(0.0, abs=1e-6)
+    assert float(objectives.plcc_loss(-scores, scores)) == pytest.approx(1.0, abs=1e-6)
+    assert float(objectives.ranking_loss(scores, scores)) == 0.0
+    assert float(objectives.ranking_loss(scores.flip(0), scores)) > 0.1
+    assert float(objectives.ranking_loss(scores, torch.full((4,), 0.5))) == 0.0
+
+
+def test_correlations_agree_with_scipy() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    generator = np.random.default_rng(0)
+    a, b = generator.integers(0, 9, 50).astype(float), generator.normal(size=50)
+    assert evaluate.srcc(a, b) == pytest.approx(stats.spearmanr(a, b)[0])
+    assert evaluate.plcc(a, b) == pytest.approx(stats.pearsonr(a, b)[0])
+    falling = np.array([5.0, 4.0, 4.5, 1.0])
+    assert evaluate.kendall(falling) == pytest.approx(stats.kendalltau(-np.arange(4), falling)[0])
+
+
+def _trainer(photographs: Path, out: Path, recipe: Recipe = TINY_RECIPE):  # type: ignore[no-untyped-def]
+    from iqaloss.training.embedded.engine import Trainer
+    from iqaloss.training.embedded.warmstart import initialise
+
+    rows = data.read_rows(photographs)
+    torch.manual_seed(0)
+    scorer = create_tiny("mdiqa-mobile", frozen=False)
+    initialise(scorer)  # type: ignore[arg-type]
+    images = data.DecodedImages(rows, out / "cache.npy", side=96)
+    return Trainer(scorer, images, rows, list(range(12)), recipe, out)  # type: ignore[arg-type]
+
+
+def test_training_resumes_bit_for_bit(photographs: Path, tmp_path: Path) -> None:
+    whole = _trainer(photographs, tmp_path / "whole")
+    losses: list[dict[str, float]] = []
+    whole.run(2, lambda step, parts: losses.append(parts))
+
+    first = _trainer(photographs, tmp_path / "halved")
+    first.run(1, lambda step, parts: None)
+    second = _trainer(photographs, tmp_path / "halved")
+    second.resume()
+    resumed: list[dict[str, float]] = []
+    second.run(2, lambda step, parts: resumed.append(parts))
+
+    assert resumed == losses[1:]
+    for mine, other in ((whole.scorer, second.scorer), (whole.averaged, second.averaged)):
+        for (name, a), b in zip(mine.state_dict().items(), other.state_dict().values()):
+            assert torch.equal(a, b), name
+
+
+def test_training_moves_heads_and_keeps_frozen_parts(photographs: Path, tmp_path: Path) -> None:
+    trainer = _trainer(photographs, tmp_path)
+    before = {name: value.clone() for name, value in trainer.scorer.state_dict().items()}
+    parts = trainer.train_step()
+    assert {"plcc", "curve", "selective", "order", "overall"} <= set(parts)
+    moved = {name for name, value in trainer.scorer.state_dict().items() if not torch.equal(value, before[name])}
+    assert any(".heads." in name for name in moved) and any(".trunk." in name for name in moved)
+    assert not any("running_" in name or "conv_stem" in name or ".bn" in name for name in moved)
+
+
+def test_resuming_with_another_recipe_or_from_nothing_is_refused(photographs: Path, tmp_path: Path) -> None:
+    trainer = _trainer(photographs, tmp_path)
+    with pytest.raises(FileNotFoundError, match="nothing to resume"):
+        trainer.resume()
+    trainer.save()
+    other = _trainer(photographs, tmp_path, dataclasses.replace(TINY_RECIPE, seed=2))
+    with pytest.raises(ValueError, match="another recipe|with the recipe"):
+        other.resume()
+
+
+def test_command_explains_a_missing_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from iqaloss.training.embedded.commands import main
+
+    code = main(["--data", str(tmp_path), "--weights", "none.safetensors", "--out", str(tmp_path / "run")])
+    assert code == 2
+    assert "scores.csv" in capsys.readouterr().err

@@ -1,0 +1,44 @@
+"""LAR-IQA: two MobileNetV3 branches, for authentic and for synthetic distortions, and a KAN or MLP head.
+
+Paper: "LAR-IQA: A Lightweight, Accurate, and Robust No-Reference Image Quality Assessment Model",
+arXiv 2408.17057.
+"""
+
+from __future__ import annotations
+
+from iqaloss.scorers.cards import ScorerCard, WeightFile
+from iqaloss.scorers.lar_iqa.config import PUBLISHED, TINY, LARIQAConfig
+from iqaloss.scorers.lar_iqa.model import LARIQA
+from iqaloss.scorers.lar_iqa.official import KNOWN_FILES, KnownFile, identify
+from iqaloss.scorers.registry import register_scorer
+
+__all__ = ["KNOWN_FILES", "LARIQA", "KnownFile", "LARIQAConfig", "identify"]
+
+register_scorer(
+    ScorerCard(
+        name="lar-iqa",
+        title="LAR-IQA: two MobileNetV3 branches with a KAN or MLP head, four colour spaces",
+        paper="arXiv 2408.17057",
+        code_licence="MIT, according to its README",
+        input_rule=(
+            "any size; resized to 384x384 (authentic branch) and centre-cropped to 1280x1280 with a zero border "
+            "(synthetic branch); options resize, crop, pad, color_space"
+        ),
+        fr_reason=(
+            "maps behind four stages (strides 4 to 32) of both backbones: the synthetic branch sees the pixels as they "
+            "are and keeps where a distortion sits, the authentic one the whole picture; class scores and embeddings "
+            "have no place left and are not compared"
+        ),
+        files=(
+            WeightFile(
+                "model",
+                ("AIM_Training_2branche_*-Head*.pt",),
+                "https://github.com/nasimjamshidi/LAR-IQA (Google Drive folder 1HZY-eW6TxIEy6XtXC4Inn5sn3kkAO2UK)",
+                "MIT, according to the README of its code; none is stated for the files",
+                sha256=tuple(file.sha256 for file in KNOWN_FILES),
+            ),
+        ),
+    ),
+    config=PUBLISHED,
+    tiny=TINY,
+)(LARIQA)

@@ -1,0 +1,128 @@
+"""The PMT-IQA scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from iqaloss.scorers.base import Request, ScoreOutput, Scorer
+from iqaloss.scorers.cards import ScorerCard
+from iqaloss.scorers.layers.normalise import unit_rms
+from iqaloss.scorers.pmt_iqa.config import RELEASED_SIDE, PMTIQAConfig
+from iqaloss.scorers.pmt_iqa.heads import PaperHeads, ReleasedHeads, build_scales, expected_level
+from iqaloss.scorers.pmt_iqa.windows import cut
+
+_SCALES = ("scale_1", "scale_2", "scale_3", "scale_4")
+_STRIDES = (4, 8, 16, 32)
+
+
+class PMTIQA(Scorer):
+    """A quality score and a quality level from four scales of a ResNet-50.
+
+    ``score = g1(h)`` and ``levels = softmax(g2(h))`` with h the concatenated scales (Eq. 1 and 2) and g1, g2 the two
+    heads (Eq. 4 to 6). The model is trained from the easy task to the hard one: the weight moves from the levels'
+    cross-entropy to the score's L1 (Eq. 10; see the training package).
+
+    Features are ``scale_1`` to ``scale_4``: the stages' maps behind the 1x1 convolution and before pooling, each
+    position of unit root mean square. The extra outputs are ``level_logits`` ``[B, K]``, worst level first, and
+    ``expected_level`` ``[B]`` in ``[0, K - 1]``.
+
+    Args:
+        card: What is known of the model.
+        config: The architecture.
+    """
+
+    config_class = PMTIQAConfig
+    config: PMTIQAConfig
+
+    def __init__(self, card: ScorerCard, config: PMTIQAConfig) -> None:
+        super().__init__(card, config)
+        import timm
+
+        trunk: Any = timm.create_model(config.trunk, pretrained=False, num_classes=0)
+        self.trunk = trunk
+        stages = [info["num_chs"] for info in trunk.feature_info][-len(_SCALES) :]
+        self.scales: Any = build_scales(config, stages, _STRIDES)
+        inputs = len(_SCALES) * config.width
+        self.heads: Any = PaperHeads(config, inputs) if config.variant == "paper" else ReleasedHeads(config, inputs)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The four scales."""
+        return _SCALES
+
+    @property
+    def extra_names(self) -> tuple[str, ...]:
+        """The quality levels."""
+        return ("level_logits", "expected_level")
+
+    def compute(self, images: Tensor, request: Request, **_: Any) -> ScoreOutput:
+        """Runs what the request needs and nothing else; for features alone, no further than the last of them.
+
+        Args:
+            images: Float RGB in ``[0, 1]``, ``[B, 3, H, W]``.
+            request: What to compute.
+
+        Raises:
+            ValueError: In the released form, if a side is shorter than 224, or longer with ``windows="single"``.
+        """
+        features, extras = request.features or (), request.extras or ()
+        count = 1
+        if self.config.variant == "released":
+            images, count = self._windows(images)
+        output = ScoreOutput()
+        vectors = []
+        headed = request.score or bool(extras)
+        last = len(_SCALES) - 1 if headed else max((_SCALES.index(name) for name in features), default=-1)
+        for name, scale, level in zip(_SCALES[: last + 1], self.scales, self.levels(self.normalise(images))):
+            if name not in features and not headed:
+                continue
+            reduced = scale.reduce(level)
+            if name in features:
+                output.features[name] = unit_rms(reduced).unflatten(0, (-1, count)).flatten(1, 2)
+            if headed:
+                vectors.append(scale.vector(reduced))
+        if not headed:
+            return output
+        shared = self.heads.shared(torch.cat(vectors, dim=1))
+        if request.score:
+            worst, best = self.config.label_range
+            scores = self.heads.regress(shared).view(-1, count).mean(dim=1)
+            output.overall = (scores - worst) / (best - worst)
+        if extras:
+            logits = self.heads.classify(shared).unflatten(0, (-1, count))
+            # A label that grows with distortion counts its levels from the best one.
+            logits = logits.flip(-1) if self.config.label_range[0] > self.config.label_range[1] else logits
+            if "level_logits" in extras:
+                output.extras["level_logits"] = logits.mean(dim=1)
+            if "expected_level" in extras:
+                output.extras["expected_level"] = expected_level(logits.flatten(0, 1)).view(-1, count).mean(dim=1)
+        return output
+
+    def levels(self, images: Tensor) -> Iterator[Tensor]:
+        """Yields the backbone's stages for normalised images, each computed when it is asked for."""
+        trunk: Any = self.trunk
+        x = trunk.maxpool(trunk.act1(trunk.bn1(trunk.conv1(images))))
+        for stage in (trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4):
+            x = stage(x)
+            yield x
+
+    def _windows(self, images: Tensor) -> tuple[Tensor, int]:
+        height, width = images.shape[2:]
+        single = self.config.windows == "single"
+        if min(height, width) < RELEASED_SIDE or (single and max(height, width) > RELEASED_SIDE):
+            allowed = "exactly 224x224" if single else "sides of at least 224"
+            raise ValueError(
+                f'pmt-iqa with variant="released" takes {allowed}, got {height}x{width}; variant="paper" takes any size'
+            )
+        return cut(images, RELEASED_SIDE)
+
+    @classmethod
+    def from_official(cls, card: ScorerCard, parts: Mapping[str, Mapping[str, Tensor]], **options: Any) -> PMTIQA:
+        """Builds the released form from a state dict that the released code saved."""
+        from iqaloss.scorers.pmt_iqa.official import convert
+
+        return convert(cls, card, parts["model"], **options)

@@ -6,7 +6,7 @@ import math
 
 from iqaloss._errors import check_choice
 
-PMT_FIXED = (0.9419036, 0.9602832)
+PMT_FIXED = (0.9419036108703593, 0.9602831644731372)
 """The weights of regression and classification that PMT-IQA's code uses when they do not move."""
 
 

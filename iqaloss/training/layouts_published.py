@@ -217,12 +217,12 @@ PUBLISHED: tuple[Layout, ...] = (
         tables=tuple(
             ScoreTable(
                 (f"{split.title()} (Images and MOS).csv",),
-                {"image": image, "score": "MOS"},
+                {"image": "Image Name", "score": "MOS"},
                 scale=Scale(0.0, 1.0),
                 split=split,
                 on_request=split == "test",
             )
-            for split, image in (("train", "Image Name"), ("test", "Image Name"))
+            for split in ("train", "test")
         ),
         images=("Images",),
     ),

@@ -15,7 +15,7 @@ from iqaloss._errors import missing_package, unknown_name
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.cards import ScorerCard
 
-_BUILT_IN = ("mdiqa", "lar_iqa", "pmt_iqa", "moe_agiqa")
+_BUILT_IN = ("mdiqa", "lar_iqa", "pmt_iqa", "moe_agiqa", "sr_iqa")
 """Modules beside this one that register scorers when imported; importing them loads no heavy package."""
 
 _ENTRIES: dict[str, Entry] = {}

@@ -1,0 +1,77 @@
+"""CLIP's two towers: windows and prompts become embeddings in one space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from iqaloss._errors import missing_package
+from iqaloss.scorers.sr_iqa.config import ClipConfig
+
+
+def _open_clip() -> Any:
+    try:
+        import open_clip
+    except ImportError as error:
+        raise missing_package("open_clip_torch", "clip", "the scorer sr-iqa") from error
+    return open_clip
+
+
+def build_clip(config: ClipConfig) -> nn.Module:
+    """Builds open_clip's CLIP with random weights and the key names of OpenAI's checkpoints."""
+    visual = {
+        "image_size": config.side,
+        "patch_size": config.patch,
+        "width": config.width,
+        "layers": config.layers,
+        "head_width": config.width // config.heads,
+    }
+    text = {"width": config.text_width, "heads": config.text_heads, "layers": config.text_layers}
+    module = _open_clip()
+    return module.CLIP(
+        config.embedding,
+        module.CLIPVisionCfg(**visual),
+        module.CLIPTextCfg(**text),
+        quick_gelu=True,  # as OpenAI's weights were trained
+    )
+
+
+def tokenize(prompts: Sequence[str]) -> Tensor:
+    """Returns the token ids ``[P, 77]`` of prompts."""
+    return _open_clip().tokenize(list(prompts))
+
+
+def text_parameters(clip: Any) -> list[nn.Parameter]:
+    """Returns the parameters of the text tower."""
+    towers = (clip.transformer, clip.token_embedding, clip.ln_final)
+    return [clip.positional_embedding, clip.text_projection, *(p for tower in towers for p in tower.parameters())]
+
+
+def embed_windows(visual: Any, windows: Tensor, depths: Sequence[int], pooled: bool) -> tuple[Tensor, list[Tensor]]:
+    """Runs the visual tower as far as it is needed.
+
+    Args:
+        visual: open_clip's vision transformer.
+        windows: Normalised windows ``[N, 3, side, side]``.
+        depths: Numbers of the blocks, from 1, after which the patch tokens are wanted; rising.
+        pooled: Whether the image embedding is wanted.
+
+    Returns:
+        The embeddings ``[N, D]`` (empty unless wanted), and the patch tokens ``[N, T, C]`` of each depth.
+    """
+    patches = visual.conv1(windows).flatten(2).transpose(1, 2)
+    first = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+    x = visual.ln_pre(torch.cat([first, patches], dim=1) + visual.positional_embedding)
+    # Older releases of open_clip put the tokens before the batch.
+    batch_first = getattr(visual.transformer, "batch_first", False)
+    blocks = visual.transformer.resblocks
+    taken = []
+    for depth, block in enumerate(blocks[: None if pooled else max(depths, default=0)], start=1):
+        x = block(x) if batch_first else block(x.transpose(0, 1)).transpose(0, 1)
+        if depth in depths:
+            taken.append(x[:, 1:])
+    embedding = visual.ln_post(x[:, 0]) @ visual.proj if pooled else x.new_empty(0)
+    return embedding, taken

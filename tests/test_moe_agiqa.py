@@ -249,6 +249,29 @@ def test_roles_that_do_not_fit_together_are_refused() -> None:
         load_official("moe-agiqa", first, **tiny_options(variant="paper"))
 
 
+def test_the_visual_transformer_is_downloaded_when_asked_for_by_name(
+    images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import timm
+
+    scorer = tiny(prior=False)
+    parts = official_states(scorer)
+    asked = []
+
+    def create_model(name: str, **options: object) -> torch.nn.Module:
+        asked.append((name, options))
+        return scorer.visual
+
+    monkeypatch.setattr(timm, "create_model", create_model)
+    del parts["vit"]
+    loaded = load_official("moe-agiqa", parts, download_vit="some_vit.tag", **tiny_options())
+    assert asked == [("some_vit.tag", {"pretrained": True})]
+    torch.testing.assert_close(loaded(images).score, scorer(images).score)
+    options = {name: value for name, value in tiny_options().items() if name != "visual_tag"}
+    assert load_official("moe-agiqa", parts, download_vit="some_vit.tag", **options).config.visual_tag == "some_vit.tag"
+
+
+@pytest.mark.skipif(torch.__version__ < "2.6", reason="needs torch 2.6")
 def test_the_training_scripts_file_is_read_without_running_code_in_it(tmp_path: Path) -> None:
     states = official_states(tiny())
     content = {

@@ -21,9 +21,10 @@ class MoEAGIQALoss(IQALoss):
     image at every call, with gradient. Full-reference: the distance of the visual degradation-aware maps, which
     no prompt changes.
 
-    The full model holds 2.2 GB in float32. ``precision="bf16"`` runs it in bfloat16; a scorer made with
-    ``create_scorer("moe-agiqa", ..., dtype="bf16")`` holds its transformers in half of that. The result is
-    float32 in any case.
+    The full model holds 2.4 GB in float32 (version 1: 2.0 GB). ``precision="bf16"`` runs it in bfloat16; a scorer
+    made with ``create_scorer("moe-agiqa", ..., dtype="bf16")`` holds its transformers in half of that. The result
+    is float32 in any case. As only the best experts count, the score jumps where two experts' weights nearly tie,
+    and bfloat16 may fall on the other side of the jump.
 
     Args:
         prompts: A text or token ids ``[L]`` for all images, or texts or token ids ``[B, L]``, one for each image

@@ -118,6 +118,7 @@ class ImageGroundedTextEncoder(nn.Module):
         image_width: Channels of the image tokens.
 
     Example:
+        >>> import torch
         >>> encoder = ImageGroundedTextEncoder(TextConfig(8, 1, 2, 16, vocabulary=10, positions=4), image_width=6)
         >>> ids = torch.tensor([[1, 5, 2, 0]])
         >>> encoder(ids, ids != 0, torch.rand(1, 9, 6)).shape

@@ -16,7 +16,10 @@ from iqaloss.scorers.registry import register_scorer
 __all__ = ["ExpertConfig", "MoEAGIQA", "MoEAGIQAConfig", "PromptTokens", "load_part", "read_training_checkpoint"]
 
 _CODE = "https://github.com/37s/MoE-AGIQA"
-_MADE_BY = f"no address: its authors publish none; made by the training scripts of {_CODE}"
+_MADE_BY = (
+    f"no address: its authors publish none; the training scripts of {_CODE} make it, and "
+    "iqaloss.scorers.moe_agiqa.read_training_checkpoint takes it out"
+)
 
 register_scorer(
     ScorerCard(

@@ -163,6 +163,7 @@ def read_training_checkpoint(path: str | Path) -> dict[str, dict[str, Tensor]]:
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it holds neither.
+        RuntimeError: If torch is older than 2.6, which cannot be told which NumPy scalars are safe.
 
     Example:
         >>> parts = {**read_training_checkpoint("best.pth"), "vit": "vit.safetensors"}  # doctest: +SKIP
@@ -173,6 +174,8 @@ def read_training_checkpoint(path: str | Path) -> dict[str, dict[str, Tensor]]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no such checkpoint file: {path}")
+    if torch.__version__ < "2.6":
+        raise RuntimeError(f"reading {path} needs torch 2.6 or newer, this is {torch.__version__}")
     # The loss was written as a NumPy scalar, under a module name that later NumPy versions changed.
     zero: Any = np.float64(0)
     scalar = zero.__reduce__()[0]

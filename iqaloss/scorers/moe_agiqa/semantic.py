@@ -60,13 +60,12 @@ def prepare_prompts(prompts: Prompts, config: TextConfig, length: int, tokenizer
     if isinstance(prompts, PromptTokens):
         return prompts
     if prompts is None:
-        ids = torch.full((1, length), config.pad)
-        ids[0, 0], ids[0, 1] = config.start, config.end
+        ids = torch.tensor([[config.start, config.end] + [config.pad] * (length - 2)])
     elif isinstance(prompts, Tensor):
-        ids = prompts
+        ids = _check_ids(prompts, config, length)
     else:
-        ids = torch.tensor(_split(prompts, config, length, tokenizer))
-    return PromptTokens(_check_ids(ids, config, length), ids.reshape(-1, ids.shape[-1]) != config.pad)
+        ids = _check_ids(torch.tensor(_split(prompts, config, length, tokenizer)), config, length)
+    return PromptTokens(ids, ids != config.pad)
 
 
 def _split(

@@ -360,6 +360,20 @@ def test_our_own_file_keeps_head_and_colour_spaces(tmp_path: Path) -> None:
     torch.testing.assert_close(again(images).score, scorer(images).score)
 
 
+def test_a_folder_with_an_official_file_is_enough(tmp_path: Path) -> None:
+    options = {**SMALL, "resize": 64, "crop": 96, "variant": "paper"}
+    scorer = tiny(kan_scaler=True)
+    torch.save(official_state(scorer), tmp_path / "AIM_Training_2branche_KAN-Head.pt")
+    images = photo(64, 64)
+    again = create_scorer("lar-iqa", weights=tmp_path, **options)
+    torch.testing.assert_close(again(images).score, scorer(images).score)
+    torch.save(official_state(tiny(head="mlp")), tmp_path / "AIM_Training_2branche_MLP-Head.pt")
+    with pytest.raises(ValueError, match="several files"):
+        create_scorer("lar-iqa", weights=tmp_path, **options)
+    again = create_scorer("lar-iqa", weights=tmp_path / "AIM_Training_2branche_MLP-Head.pt", **options)
+    assert again.config.head == "mlp"
+
+
 def test_known_files_are_identified_by_size_and_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "AIM_Training_2branche_KAN-Head.pt"
     path.write_bytes(b"weights")

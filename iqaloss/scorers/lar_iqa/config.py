@@ -29,7 +29,8 @@ class LARIQAConfig:
         resize: Side of the square that the authentic branch sees the whole image in (published: 384); None leaves
             the image as it is.
         crop: Side of the centre crop that the synthetic branch sees (published: 1280, the choice for UHD images; the
-            authors advise to adjust it to the data); None takes the whole image.
+            authors advise to adjust it to the data); None takes the whole image. The released inference script
+            resized to 1280 x 1280 instead until 2024-11-04, against its own training; that is not offered.
         pad: Whether an image smaller than the crop gets a zero (black) border, as published. False crops at most the
             image's own sides: for an image of H x W the synthetic branch sees min(H, crop) x min(W, crop) pixels.
         color_space: The colour space that both branches see, or several; the score is then the mean over them.

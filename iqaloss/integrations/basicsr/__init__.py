@@ -50,6 +50,7 @@ def train(
     auto_resume: bool = False,
     launcher: str | None = None,
     progress: bool = True,
+    log_lines: bool = True,
 ) -> Path:
     """Trains a BasicSR recipe, on CPU or CUDA.
 
@@ -59,7 +60,8 @@ def train(
         overrides: Changes to the recipe such as ``"train:total_iter=1000"``.
         auto_resume: Whether to go on from the newest training state of the experiment, if there is one.
         launcher: ``"none"``, ``"pytorch"`` (torchrun) or ``"slurm"``; by default ``"pytorch"`` under torchrun.
-        progress: Whether to show a progress bar and log lines on the console.
+        progress: Whether to show a progress bar on the console.
+        log_lines: Whether to show log lines above it; they stand in the log file in any case.
 
     Returns:
         The experiment's folder; the trained network is ``models/net_g_latest.pth`` in it.
@@ -74,4 +76,11 @@ def train(
     from iqaloss.integrations.basicsr.recipe import read_recipe
 
     options = read_recipe(recipe, overrides)
-    return run(options, root=Path(root), auto_resume=auto_resume, launcher=launcher, progress=progress)
+    return run(
+        options,
+        root=Path(root),
+        auto_resume=auto_resume,
+        launcher=launcher,
+        progress=progress,
+        log_lines=progress and log_lines,
+    )

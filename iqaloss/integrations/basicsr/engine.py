@@ -45,7 +45,15 @@ class Training:
     iteration: int = 0
 
 
-def run(options: Mapping[str, Any], *, root: Path, auto_resume: bool, launcher: str | None, progress: bool) -> Path:
+def run(
+    options: Mapping[str, Any],
+    *,
+    root: Path,
+    auto_resume: bool,
+    launcher: str | None,
+    progress: bool,
+    log_lines: bool,
+) -> Path:
     """Checks a recipe, then trains it; see :func:`iqaloss.integrations.basicsr.train`."""
     register()
     check_recipe(options)
@@ -59,10 +67,9 @@ def run(options: Mapping[str, Any], *, root: Path, auto_resume: bool, launcher: 
 
     set_random_seed(opt["manual_seed"] + rank)
     folder = Path(opt["path"]["experiments_root"])
-    shown = progress and rank == 0
     log_file = folder / f"train_{opt['name']}_{get_time_str()}.log"
     with (
-        logging_to(log_file, console=shown) if rank == 0 else silent() as log,
+        logging_to(log_file, console=log_lines) if rank == 0 else silent() as log,
         cpu_in_place_of_cuda(opt["num_gpu"] == 0),
         whole_files(),
     ):
@@ -70,7 +77,9 @@ def run(options: Mapping[str, Any], *, root: Path, auto_resume: bool, launcher: 
         log.info(dict2str(opt))
         training = _build(opt, resume, log)
         try:
-            with progress_bar(opt["name"], training.iteration, opt["train"]["total_iter"], shown=shown) as advance:
+            with progress_bar(
+                opt["name"], training.iteration, opt["train"]["total_iter"], shown=progress and rank == 0
+            ) as advance:
                 _loop(training, log, advance)
         finally:
             if training.tb_logger is not None:

@@ -93,7 +93,7 @@ def progress_bar(name: str, start: int, total: int, *, shown: bool) -> Iterator[
         task = bar.add_task(name, total=total, completed=start, losses="")
 
         def advance(iteration: int, losses: dict[str, float]) -> None:
-            text = "  ".join(f"{key} {value:.4f}" for key, value in list(losses.items())[:3])
+            text = "  ".join(f"{key} {value:.4f}" for key, value in list(losses.items())[:2])
             bar.update(task, completed=iteration, losses=text)
 
         yield advance

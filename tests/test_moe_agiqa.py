@@ -509,6 +509,8 @@ def test_a_score_is_the_mean_over_crops(images: Tensor) -> None:
         scorer(images, prompt_images=images[:1])
     with pytest.raises(ValueError, match="crops must be at least 1"):
         scorer(images, crops=0)
+    with pytest.raises(ValueError, match="unknown condition 'prompt'; did you mean 'prompts'"):
+        scorer(images, prompt=torch.tensor([1, 2]))
 
 
 # --- prompts -------------------------------------------------------------------------------------

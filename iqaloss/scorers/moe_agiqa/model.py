@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from iqaloss._errors import unknown_name
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer, check_images
 from iqaloss.scorers.cards import ScorerCard
 from iqaloss.scorers.layers.crops import take_crops
@@ -23,6 +24,7 @@ from iqaloss.scorers.moe_agiqa.semantic import Prompts, PromptTokens, SemanticNe
 _LOG = logging.getLogger("iqaloss")
 _LARGE = 0.5
 """Models of more GB than this say their size before they are built."""
+_CONDITIONS = ("prompts", "prompt_images", "crops", "seed")
 _JUDGED = ("gate", "experts", "pooled")
 
 
@@ -106,7 +108,7 @@ class MoEAGIQA(Scorer):
         prompt_images: Tensor | None = None,
         crops: int | None = None,
         seed: int | None = None,
-        **_: Any,
+        **unknown: Any,
     ) -> ScoreOutput:
         """Runs what the request needs and nothing else.
 
@@ -119,7 +121,12 @@ class MoEAGIQA(Scorer):
                 of them; ``images`` themselves by default.
             crops: Number of crops, instead of the config's.
             seed: Takes crops at the places of this seed, instead of what the config says.
+
+        Raises:
+            ValueError: For an unknown condition, or prompts, prompt images or crops that do not fit.
         """
+        for name in unknown:
+            raise ValueError(f"{self.card.name}: {unknown_name('condition', name, _CONDITIONS)}")
         extras = request.extras or ()
         judged = request.score or any(name in extras for name in _JUDGED)
         viewed = judged or bool(request.features)

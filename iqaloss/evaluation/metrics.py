@@ -85,7 +85,7 @@ def measure(
     curve = fit_logistic(x, y) if x.size >= LEAST and np.ptp(x) > 0 else None
     mapped = None if curve is None else curve(x)
     intervals = (
-        confidence_intervals(x, y, mapped, repeats=repeats, level=level, seed=seed) if repeats and x.size else {}
+        confidence_intervals(x, y, mapped, repeats=repeats, level=level, seed=seed) if repeats and x.size > 1 else {}
     )
     nan = float("nan")
     return Metrics(

@@ -284,5 +284,7 @@ def load_data(
     if path.is_dir():
         name = layout or detect_layout(path).name
         return read_layout(name, path, splits=splits, skip_bad=skip_bad, check=check)
+    if layout is not None:
+        raise ValueError(f"the layout {layout!r} is that of a folder, but {path} is none")
     manifest = read_manifest(path, images, skip_bad=skip_bad, check=check)
     return manifest if splits is None else manifest.with_split(*splits)

@@ -411,6 +411,18 @@ def test_a_batch_that_cannot_be_filled_is_named(recipe: dict[str, Any], tmp_path
         train(recipe, root=tmp_path, progress=False)
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a machine without CUDA is meant")
+def test_torchrun_without_cuda_is_named(
+    recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+        monkeypatch.setenv(name, "0")
+    with pytest.raises(RecipeError, match="no CUDA device"):
+        train(recipe, root=tmp_path, progress=False)
+    with pytest.raises(ValueError, match="did you mean 'pytorch'"):
+        train(recipe, root=tmp_path, launcher="pytorh", progress=False)
+
+
 def test_a_learning_rate_may_be_written_without_a_point() -> None:
     assert parse_yaml("[1e-4, -2E+3, 1, 1.5]", "text") == [1e-4, -2000.0, 1, 1.5]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from iqaloss._errors import unknown_name
 from iqaloss.integrations.basicsr.losses import loss_class, loss_options, scorer_spec
 from iqaloss.integrations.basicsr.metrics import OVERALL, calculate_iqa
 from iqaloss.scorers import checkpoints, registry
+from iqaloss.scorers.base import Scorer
 
 
 def check_loss(place: str, options: Mapping[str, Any]) -> list[str]:
@@ -28,10 +30,15 @@ def check_loss(place: str, options: Mapping[str, Any]) -> list[str]:
             return [f"{place}: {unknown_name('option', key, allowed)}" for key in unknown]
         name = check_scorer(scorer_spec(options))
         rest = {key: value for key, value in options.items() if key not in ("type", "scorer")}
-        chosen(scorer=registry.create_tiny(name), **rest)
+        chosen(scorer=_small(name), **rest)
     except (ValueError, TypeError, ImportError) as error:
         return [f"{place}: {error}"]
     return []
+
+
+@cache
+def _small(name: str) -> Scorer:
+    return registry.create_tiny(name)
 
 
 def check_scorer(spec: Any) -> str:

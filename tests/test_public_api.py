@@ -34,6 +34,16 @@ def test_importing_and_listing_load_nothing_heavy(use: str) -> None:
     assert loaded == "[]"
 
 
+def test_every_loss_is_exported() -> None:
+    import iqaloss.losses
+    from iqaloss.integrations.basicsr.losses import loss_classes
+
+    assert {*loss_classes(), "EncodedTarget"} == set(iqaloss.losses.__all__)
+    assert all(getattr(iqaloss.losses, name).__name__ == name for name in iqaloss.losses.__all__)
+    with pytest.raises(AttributeError, match="no attribute .MDIQALos."):
+        _ = iqaloss.losses.MDIQALos  # type: ignore[attr-defined]
+
+
 def test_import_adds_few_modules_to_torch() -> None:
     added = run(
         "import sys, torch; n = set(sys.modules); import iqaloss;"

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from iqaloss._errors import missing_package
 from iqaloss.scorers.cards import CLIP_MEAN, CLIP_STD
 from iqaloss.scorers.layers.pyramid import FrozenStatistics, create_trunk, pool_to
+from iqaloss.scorers.layers.square import centre_square
 from iqaloss.scorers.layers.transformer import SelfAttentionLayer, init_transformer, regressor, to_tokens
 from iqaloss.scorers.mdiqa.config import BranchConfig
 
@@ -176,17 +177,6 @@ class ClipTokens(nn.Module):
             crop = (centre_square(images.detach(), self.side) - self.mean) / self.std
             tokens = attention_pool_tokens(self.visual, crop)
         return self.project(tokens)
-
-
-def centre_square(images: Tensor, side: int) -> Tensor:
-    """Resizes the shorter side to ``side`` (bicubic, antialiased) and crops the centre square."""
-    height, width = images.shape[2:]
-    short = min(height, width)
-    size = (side * height // short, side * width // short)
-    if size != (height, width):
-        images = F.interpolate(images, size, mode="bicubic", align_corners=False, antialias=True)
-    top, left = round((size[0] - side) / 2), round((size[1] - side) / 2)
-    return images[:, :, top : top + side, left : left + side]
 
 
 def attention_pool_tokens(visual: Any, images: Tensor) -> Tensor:

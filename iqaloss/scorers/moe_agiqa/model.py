@@ -14,9 +14,9 @@ from iqaloss._errors import unknown_name
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer, check_images
 from iqaloss.scorers.cards import ScorerCard
 from iqaloss.scorers.layers.crops import take_crops
+from iqaloss.scorers.layers.square import centre_square
 from iqaloss.scorers.layers.vit import create_vit
 from iqaloss.scorers.layers.wordpiece import WordPiece
-from iqaloss.scorers.mdiqa.fusion import centre_square
 from iqaloss.scorers.moe_agiqa.config import MoEAGIQAConfig
 from iqaloss.scorers.moe_agiqa.fusion import QualityFusion
 from iqaloss.scorers.moe_agiqa.semantic import Prompts, PromptTokens, SemanticNetwork, prepare_prompts

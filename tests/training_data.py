@@ -9,16 +9,33 @@ import numpy as np
 from PIL import Image
 
 
+DIMENSIONS = (
+    "brightness",
+    "colorfulness",
+    "contrast",
+    "noisiness",
+    "sharpness",
+    "color",
+    "composition",
+    "content",
+    "light",
+)
+
+
 def write_rated_images(folder: Path, count: int = 8, side: int = 72, *, seed: int = 0) -> Path:
-    """Writes images that become noisier (and darker) as their score falls, and their table; returns the table."""
+    """Writes images that become noisier (and darker) as their score falls, and their table; returns the table.
+
+    The dimensions are the score, its complement and powers of both, and every image has a prompt.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
-    rows = ["image,score,sharpness,contrast,color"]
+    rows = [",".join(["image", "score", "prompt", *DIMENSIONS])]
     for i in range(count):
         score = i / (count - 1)
         pixels = 0.15 + 0.6 * score + (0.3 - 0.28 * score) * random.normal(size=(side, side, 3))
         Image.fromarray((pixels.clip(0, 1) * 255).astype(np.uint8)).save(folder / f"{i}.png")
-        rows.append(f"{i}.png,{score:.4f},{score:.4f},{1 - score:.4f},{score * score:.4f}")
+        values = [(1 - score if number % 2 else score) ** (1 + number % 3) for number in range(len(DIMENSIONS))]
+        rows.append(",".join([f"{i}.png", f"{score:.4f}", "a cat", *(f"{value:.4f}" for value in values)]))
     table = folder / "scores.csv"
     table.write_text("\n".join(rows) + "\n")
     return table
@@ -49,8 +66,8 @@ def small_recipe(table: Path, **run: Any) -> dict[str, Any]:
         "scorer": {"name": "mdiqa-mobile", "size": "tiny"},
         "task": "score",
         "data": {
-            "train": [{"name": "rated", "table": str(table), "batch_size": 4, "transform": crop}],
-            "validation": [{"name": "held", "table": str(table), "limit": 7}],
+            "train": [{"name": "rated", "data": str(table), "batch_size": 4, "transform": crop}],
+            "validation": [{"name": "held", "data": str(table), "limit": 7}],
         },
         "run": {"steps": 6, "validate_every": 3, **run},
         "losses": {"nin": 1.0, "mse": 1.0},

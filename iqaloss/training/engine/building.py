@@ -27,7 +27,7 @@ def build_task(recipe: Recipe) -> Task:
     cls = task_class(recipe.task)
     scorer = build_scorer(recipe, cls.scorer_options(recipe))
     for start in recipe.start:
-        apply_start(scorer, start)
+        apply_start(scorer, start, cls)
     if recipe.run.dropout is not None:
         for module in scorer.modules():
             if isinstance(module, nn.Dropout):
@@ -69,17 +69,20 @@ def changed(config: Any, changes: Mapping[str, Any], where: str) -> Any:
     return replace(config, **new)
 
 
-def apply_start(scorer: Scorer, start: Start) -> None:
+def apply_start(scorer: Scorer, start: Start, task: type[Task] = Task) -> None:
     """Loads a file into a part of the scorer.
 
     Raises:
         FileNotFoundError: If a required file is missing; says what it is for.
         ValueError: If the part does not exist, or a tensor of it is missing, unexpected or misshapen.
     """
-    target = f"the part {start.module!r}" if start.module else "the scorer"
+    target = f"the part {start.role or start.module!r}" if start.role or start.module else "the scorer"
     if not Path(start.file).is_file():
         if start.required:
             raise FileNotFoundError(f"no such file: {start.file} (the recipe starts {target} from it, see `start`)")
+        return
+    if start.role is not None:
+        task.load_role(scorer, start.role, checkpoints.read_state_dict(start.file))
         return
     try:
         module = scorer.get_submodule(start.module)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -123,22 +124,22 @@ def _image_files(folder: Path) -> list[Path]:
 
 
 def load_manifest(spec: DataSpec) -> Manifest:
-    """Reads the table or layout that a stream names."""
-    if spec.table is not None:
-        manifest = read_manifest(
-            spec.table,
-            spec.images,
-            name=spec.name,
-            scale=spec.scale,
-            lower_is_better=spec.lower_is_better,
-            skip_bad=spec.skip_bad,
-        )
-    else:
-        from iqaloss.training.layouts import read_layout
+    """Reads the rows of a table or a published set that a stream names."""
+    from iqaloss.training.layouts import load_data
+    from iqaloss.training.splits import split_manifest
 
-        manifest = read_layout(str(spec.layout), str(spec.folder), skip_bad=spec.skip_bad)
-    if spec.split is not None:
-        manifest = manifest.with_split(spec.split)
+    if Path(spec.data).is_dir():
+        splits = None if spec.split is None else [spec.split]
+        manifest = load_data(spec.data, layout=spec.layout, splits=splits, skip_bad=spec.skip_bad)
+    else:
+        manifest = read_manifest(
+            spec.data, spec.images, lower_is_better=spec.lower_is_better, scale=spec.scale, skip_bad=spec.skip_bad
+        )
+        manifest = manifest if spec.split is None else manifest.with_split(spec.split)
+    if spec.scale is not None:
+        manifest = replace(manifest, scale=spec.scale, dimension_scales={})
+    if spec.part is not None:
+        manifest = split_manifest(manifest, spec.shares, spec.split_seed)[spec.part]
     return manifest if spec.limit is None else manifest.subset(range(min(spec.limit, len(manifest))))
 
 

@@ -43,6 +43,8 @@ class Start:
         module: Dotted name of the module that takes them; empty for the whole scorer.
         prefix: Prefix of the tensors in the file that are meant; it is taken off.
         drop: Prefixes (after that) of tensors that the module does not have and need not have.
+        role: The official part that the file holds, for a task that knows the model's official names; then module,
+            prefix and drop do not apply.
         required: Whether a missing file is an error; otherwise the part keeps its random start.
     """
 
@@ -50,23 +52,26 @@ class Start:
     module: str = ""
     prefix: str = ""
     drop: tuple[str, ...] = ()
+    role: str | None = None
     required: bool = True
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """Images with scores: a table, or a folder in a published layout.
+    """Images with scores: a table, or the folder of a published set.
 
     Attributes:
         name: Name of the stream, unique among its kind.
-        table: A CSV or Parquet manifest.
-        images: Folder of its images; the table's folder by default.
-        layout: Name of a published layout, instead of a table.
-        folder: The folder that holds that layout.
+        data: A CSV or Parquet manifest, or the folder of a set as it was published.
+        images: Folder of a table's images; the table's folder by default.
+        layout: Name of the folder's layout; recognised by its files by default.
         split: Official split to take; all rows by default.
+        shares: Name to share of the rows, for a split by content group that the package makes.
+        part: Which of the shares to take.
+        split_seed: Another seed, another split by group.
         target: ``"score"`` or a dimension: the column that is learnt or validated.
         head: Which head of the model learns it, where a task has several.
-        scale: What the scores span, when it is not what the table or layout says.
+        scale: What the scores (and dimensions) span, when it is not what the table or layout says.
         lower_is_better: Whether a low score in the table means a good image.
         batch_size: Images in one step, over all processes.
         weight: Factor of this stream's loss.
@@ -77,11 +82,13 @@ class DataSpec:
     """
 
     name: str
-    table: str | None = None
+    data: str
     images: str | None = None
     layout: str | None = None
-    folder: str | None = None
     split: str | None = None
+    shares: Mapping[str, float] = field(default_factory=dict)
+    part: str | None = None
+    split_seed: int = 0
     target: str = "score"
     head: str | None = None
     scale: Scale | None = None
@@ -94,10 +101,10 @@ class DataSpec:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        if (self.table is None) == (self.layout is None):
-            raise ValueError(f"{self.name}: give a table, or a layout and its folder")
-        if self.layout is not None and self.folder is None:
-            raise ValueError(f"{self.name}: layout {self.layout!r} needs the folder that holds it")
+        if bool(self.shares) != (self.part is not None):
+            raise ValueError(f"{self.name}: shares and part go together")
+        if self.part is not None:
+            check_choice("part", self.part, self.shares)
 
 
 @dataclass(frozen=True)

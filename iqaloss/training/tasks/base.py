@@ -87,6 +87,11 @@ class Task(nn.Module, abc.ABC):
         """Config fields of the scorer that the task's options decide."""
         return {}
 
+    @classmethod
+    def load_role(cls, scorer: Scorer, role: str, state: Mapping[str, Tensor]) -> None:
+        """Loads an official part into the scorer."""
+        raise ValueError(f"recipe.start: this task knows no official roles, got {role!r}; give module and prefix")
+
     def configure(self, step: int) -> None:
         """Sets which parameters learn at a step; over time a parameter may only stop learning."""
 

@@ -65,7 +65,7 @@ def drawn_spaces(images: Tensor, draws: Tensor, spaces: tuple[str, ...]) -> Tens
 
 
 class _Views(Task):
-    """Feeds the branches: from views of their names, or from the image as the scorer prepares it."""
+    """Feeds the branches."""
 
     def spaces(self) -> tuple[str, ...]:
         """The colour spaces to draw from: all of them in training, the scorer's own in validation."""
@@ -73,16 +73,12 @@ class _Views(Task):
         return tuple(self.options.color_spaces) if self.training else own[:1]
 
     def branch_input(self, batch: Batch, branch: str) -> Tensor:
-        """Returns what a branch's network sees.
+        """Returns what a branch's network sees: the view of its name, or else the image as the data hands it over.
 
-        A view of the branch's name is converted after its resize or crop; without one, the whole image is
-        converted first, as the scorer does it.
+        Colours are converted after the data's resize or crop.
         """
-        model = cast(LARIQA, self.scorer)
         images = drawn_spaces(batch.get(branch, batch["image"]), batch["draw"], self.spaces())
-        if branch in batch:
-            return model.normalise(images)
-        return model.preprocess(images, branch, ("RGB",), pad=model.config.pad)
+        return cast(LARIQA, self.scorer).normalise(images)
 
 
 @register_task("lar_iqa_branch")

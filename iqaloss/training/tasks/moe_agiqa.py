@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from iqaloss._errors import check_choice
 from iqaloss.scorers.base import Request, Scorer
 from iqaloss.scorers.moe_agiqa.model import MoEAGIQA
+from iqaloss.scorers.moe_agiqa.official import load_part
 from iqaloss.training.recipes.recipe import Recipe
 from iqaloss.training.tasks.base import Batch, Task, Tensors, flat_crops, mean_crops, register_task
 
@@ -74,8 +76,17 @@ def freeze_share(module: nn.Module, blocks: str, depth: int, rate: float) -> Non
             return
 
 
+class _Official(Task):
+    """Starts from ImageReward's file and from timm's weights, under their own names."""
+
+    @classmethod
+    def load_role(cls, scorer: Scorer, role: str, state: Mapping[str, Tensor]) -> None:
+        """Loads ``"reward"`` (ImageReward.pt), ``"vit"`` or ``"vit_prior"`` (timm)."""
+        load_part(cast(MoEAGIQA, scorer), role, state)
+
+
 @register_task("moe_agiqa_prior")
-class PriorTask(Task):
+class PriorTask(_Official):
     """The prior's vision transformer learns photographs' scores through a small head that is dropped afterwards."""
 
     options_class = PriorOptions
@@ -103,7 +114,7 @@ class PriorTask(Task):
 
 
 @register_task("moe_agiqa")
-class FinetuneTask(Task):
+class FinetuneTask(_Official):
     """Fusion, experts and the last half of BLIP learn; both visual transformers stay as they are.
 
     Components are left out without changing the architecture, so that the checkpoint loads like any other: a

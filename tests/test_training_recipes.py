@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import test_layouts
 import torch
 from safetensors.torch import load_file
 from training_data import write_methods, write_rated_images
 
 from iqaloss import IQALoss, create_scorer
 from iqaloss.training.engine import trainer as trainer_module
+from iqaloss.training.engine.building import build_task
+from iqaloss.training.engine.data import load_manifest
 from iqaloss.training.engine.resuming import training_state
 from iqaloss.training.engine.trainer import Trainer
 from iqaloss.training.recipes import list_recipes, read_recipe
 from iqaloss.training.recipes.files import read_values, recipe_from
+from iqaloss.training.tasks.base import Moment
 
 PLAIN = {"flip": 0.5}
 
@@ -50,8 +54,8 @@ CASES = [
     Small("lar_iqa_authentic", 40, 1e-3, {"resize": [64, 64], "flip": 0.5}),
     Small("lar_iqa_synthetic", 40, 1e-3, {"crop": 64, "flip": 0.5}, options={"color_spaces": ["RGB"]}),
     Small("lar_iqa_merge_kan", 40, 3e-3, views=LAR_VIEWS),
-    Small("lar_iqa_merge_mlp", 40, 3e-3, views=LAR_VIEWS),
-    Small("lar_iqa_merge_released", 40, 3e-3, views=LAR_VIEWS),
+    Small("lar_iqa_merge_mlp", 80, 1e-3, views=LAR_VIEWS),
+    Small("lar_iqa_merge_released", 80, 1e-3, views=LAR_VIEWS),
     Small("pmt_iqa_bid", 60, 1e-3, {"crop": 64, "random": True, "crops": 2}, scorer={"levels": 5}, schedule="constant"),
     Small(
         "pmt_iqa_livec", 40, 3e-3, {"crop": 64, "random": True, "crops": 2}, scorer={"levels": 5}, schedule="constant"
@@ -131,7 +135,7 @@ def small_values(case: Small, folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def kept_states(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def kept_states(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keeps a copy of each training state under the number of its step."""
     write = trainer_module.write_last
 
@@ -140,7 +144,6 @@ def kept_states(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         shutil.copy(path, path.with_name(f"kept-{state['step']}.pt"))
 
     monkeypatch.setattr(trainer_module, "write_last", write_and_keep)
-    yield
 
 
 def test_every_recipe_has_a_miniature() -> None:
@@ -181,3 +184,236 @@ def test_a_recipe_overfits_resumes_bit_for_bit_and_serves_as_a_loss(case: Small,
     assert torch.isfinite(value)
     assert images.grad is not None
     assert float(images.grad.abs().max()) > 0
+
+
+# --- what a recipe may say ---
+
+
+def changed(name: str, *changes: str) -> None:
+    read_recipe(name, changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("optimiser.learning_rate=1e-4", r"optimiser: unknown field 'learning_rate'"),
+        ("optimiser.name=adamv", "unknown optimiser 'adamv'; did you mean 'adam"),
+        ("losses={nim: 1.0}", r"recipe\.losses: unknown loss 'nim'; did you mean 'nin'"),
+        ("task=mdiqa_fusoin", "unknown task 'mdiqa_fusoin'; did you mean 'mdiqa_fusion'"),
+        ("options.reference_behavior=true", "did you mean 'reference_behaviour'"),
+        ("data.train.0.transform.cropp=3", "did you mean 'crop'"),
+        ("data.train.7.batch_size=3", "'7' is no position in a list of 1"),
+        ("run.steps=many", r"run\.steps must be of type int, got 'many'"),
+        ("run.epochs=3", "give either steps or epochs"),
+        ("run.accumulate=0", "accumulate must be at least 1"),
+        ("optimiser.lr=fast", "must be a number, got 'fast'"),
+        ("run.steps", "written as key.key=value"),
+        ("schedule.name=cosin", "did you mean 'cosine'"),
+    ],
+)
+def test_a_slip_in_a_recipe_is_named_before_anything_is_built(change: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        changed("mdiqa_fusion_koniq", change)
+
+
+def test_a_number_written_as_yaml_reads_it_as_text_is_a_number() -> None:
+    assert read_recipe("mdiqa_fusion_koniq", ["optimiser.lr=3e-5"]).optimiser.lr == 3e-5
+
+
+def test_an_unknown_recipe_names_the_nearest() -> None:
+    with pytest.raises(FileNotFoundError, match="did you mean 'mdiqa_fusion_koniq'"):
+        read_recipe("mdiqa_fusion_konik")
+
+
+def test_a_missing_start_is_named(folder: Path, tmp_path: Path) -> None:
+    values = small_values(CASES[2], folder)
+    values["start"] = read_values("mdiqa_fusion_koniq")["start"]
+    with pytest.raises(FileNotFoundError, match=r"runs/mdiqa_technical_spaq/best\.safetensors .*'branches\.technical'"):
+        Trainer(recipe_from(values), tmp_path, bar=False, cpu=True)
+
+
+COPIES_OF = {
+    "koniq10k": "koniq",
+    "SPAQ": "spaq",
+    "PARA": "para",
+    "kadid10k": "kadid",
+    "tid2013": "tid",
+    "PIPAL": "pipal",
+    "BID": "bid",
+    "LIVE": "live",
+    "LIVE-C": "live_challenge",
+    "CSIQ": "csiq",
+    "UHD-IQA": "uhd",
+    "AGIQA-1K": "agiqa1k",
+    "AGIQA-3K": "agiqa3k",
+    "AIGCIQA2023": "aigciqa",
+}
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_a_recipe_reads_its_data_sets_as_they_were_published(name: str, tmp_path: Path) -> None:
+    recipe = read_recipe(name)
+    for spec in (*recipe.data.train, *recipe.data.validation):
+        copy = tmp_path / spec.data
+        if not copy.is_dir():
+            copy.mkdir(parents=True)
+            getattr(test_layouts, COPIES_OF[copy.name])(copy)
+        whole = dataclasses.replace(spec, data=str(copy), shares={}, part=None)
+        manifest = load_manifest(whole)
+        if spec.part is not None and len(set(manifest.groups or manifest.images)) > 1:  # else there is nothing to split
+            part = load_manifest(dataclasses.replace(spec, data=str(copy)))
+            assert 0 < len(part.images) < len(manifest.images)
+        assert len(manifest.target(spec.target)) > 0
+
+
+# --- what tasks do ---
+
+
+def built(name: str, folder: Path, **options: Any) -> Any:
+    case = next(case for case in CASES if case.recipe == name)
+    task = build_task(recipe_from(small_values(dataclasses.replace(case, options={**case.options, **options}), folder)))
+    task.configure(0)
+    return task
+
+
+def test_the_reference_behaviour_lets_batch_norms_drift_by_one_batch(folder: Path) -> None:
+    images = {"image": torch.rand(2, 3, 64, 64), "score": torch.rand(2)}
+    for name, drifts in (("mdiqa_fusion_koniq", False), ("mdiqa_fusion_koniq_reference", True)):
+        task = built(name, folder)
+        task.eval()
+        before = {key: value.clone() for key, value in task.scorer.weighting.state_dict().items() if "running" in key}
+        task.train()
+        task({"koniq": images})
+        once = {key: value.clone() for key, value in task.scorer.weighting.state_dict().items() if "running" in key}
+        task.train()
+        task({"koniq": images})
+        twice = {key: value for key, value in task.scorer.weighting.state_dict().items() if "running" in key}
+        assert any(not torch.equal(before[key], once[key]) for key in before) is drifts
+        assert all(torch.equal(once[key], twice[key]) for key in once)
+
+
+def test_the_backbone_stops_where_the_recipe_says(folder: Path) -> None:
+    task = built("mdiqa_technical_spaq", folder)
+    backbone = task.scorer.branches["technical"].backbone
+    assert any(parameter.requires_grad for parameter in backbone.parameters())
+    assert not any(parameter.requires_grad for parameter in task.scorer.branches["aesthetic"].parameters())
+    task.configure(30)
+    assert not any(parameter.requires_grad for parameter in backbone.parameters())
+    assert all(parameter.requires_grad for parameter in task.scorer.branches["technical"].heads.parameters())
+
+
+@pytest.mark.parametrize(
+    ("options", "early", "late"),
+    [
+        ({"schedule": "paper", "xi": 0.5}, (0.0, 1.0), (0.5 * 29 / 31, 1 - 0.5 * 29 / 31)),
+        ({"schedule": "released"}, (0.0, 1.0), (1.0, 0.0)),
+        ({"schedule": "fixed"}, (0.9419036, 0.9602832), (0.9419036, 0.9602832)),
+        ({"ablation": "fixed_weights", "fixed": [0.5, 0.5]}, (0.5, 0.5), (0.5, 0.5)),
+        ({"ablation": "multi_scale_only"}, (1.0, 0.0), (1.0, 0.0)),
+        ({"ablation": "resnet_only"}, (1.0, 0.0), (1.0, 0.0)),
+    ],
+)
+def test_the_weights_of_pmt_move_as_published(
+    folder: Path, options: dict[str, Any], early: tuple[float, float], late: tuple[float, float]
+) -> None:
+    name = "pmt_iqa_bid"
+    small = next(case for case in CASES if case.recipe == name)
+    values = small_values(
+        dataclasses.replace(small, options={"xi": 1.0, "fixed": [0.9419036, 0.9602832], **options}), folder
+    )
+    task = build_task(recipe_from(values))
+    assert task.weights(Moment(0, 0, 30)) == pytest.approx(early)
+    assert task.weights(Moment(290, 29, 30)) == pytest.approx(late)
+
+
+def test_resnet_only_sees_no_scale_but_the_last(folder: Path) -> None:
+    task = built("pmt_iqa_bid", folder, ablation="resnet_only")
+    out = task.scorer.eval()(torch.rand(1, 3, 64, 64))
+    assert not any(out.features[f"scale_{number}"].any() for number in (1, 2, 3))
+    assert out.features["scale_4"].any()
+
+
+def test_half_of_the_text_encoder_is_frozen_up_to_the_published_parameter() -> None:
+    from iqaloss.training.tasks.moe_agiqa import freeze_share
+
+    layers = torch.nn.ModuleDict({"layers": torch.nn.ModuleList(torch.nn.LayerNorm(2) for _ in range(12))})
+    freeze_share(layers, "layers", 12, 0.5)
+    learning = [name for name, parameter in layers.named_parameters() if parameter.requires_grad]
+    assert learning[0] == "layers.6.bias"
+    assert len(learning) == 11
+    with pytest.raises(ValueError, match="fixed_rate must lie in"):
+        freeze_share(layers, "layers", 12, 1.5)
+
+
+@pytest.mark.parametrize("without", ["vidn", "sean", "ndpm", "tkem"])
+def test_what_is_left_out_of_moe_agiqa_stays_out_of_its_checkpoint(without: str, folder: Path, tmp_path: Path) -> None:
+    from iqaloss.scorers import checkpoints
+
+    task = built("moe_agiqa_agiqa3k", folder, without=[without])
+    scorer = create_scorer("moe-agiqa", weights=checkpoints.save(task.scorer, tmp_path / "x.safetensors"))
+    images, prompts = torch.rand(2, 3, 32, 32), [torch.tensor([1, 5, 2]), torch.tensor([1, 9, 8, 7, 2])]
+    scores = [scorer(images, prompts=prompt).score for prompt in prompts]
+    if without == "sean":
+        assert torch.equal(*scores)
+    else:
+        assert not torch.equal(*scores)
+    out = scorer(images)
+    assert ("prior" in out.extras) is (without != "ndpm")
+    assert out.extras["experts"].shape[1] == (1 if without == "tkem" else 4)
+
+
+def test_the_calibration_compares_the_methods_means(folder: Path) -> None:
+    from iqaloss.training.objectives import fidelity
+
+    task = built("sr_iqa_calibrate", folder)
+    scores, ranks = torch.rand(4, 3), torch.tensor([[0.0, 1.0, 2.0]]).repeat(4, 1)
+    terms = task.losses("methods", {"score": scores}, {"score": ranks}, Moment(0, 0, 1))
+    want = fidelity(scores.mean(0), torch.tensor([0.0, 1.0, 2.0]), link="paper")
+    torch.testing.assert_close(terms["ranking_of_methods"], want)
+    learning = {name.split(".")[1] for name, value in task.named_parameters() if value.requires_grad}
+    assert learning == {"rectifier"}
+    task = built("sr_iqa_calibrate", folder, learns="everything")
+    assert not task.scorer.clip.logit_scale.requires_grad
+    assert task.scorer.clip.visual.proj.requires_grad
+
+
+def test_the_rankings_teach_alone_where_no_rated_set_is_given(folder: Path, tmp_path: Path) -> None:
+    values = small_values(next(case for case in CASES if case.recipe == "sr_iqa_calibrate"), folder)
+    values["data"]["train"], values["data"]["validation"] = [], []
+    values["run"].update(steps=2)
+    trainer = Trainer(recipe_from(values), tmp_path, bar=False, cpu=True)
+    before = {name: value.detach().clone() for name, value in trainer.task.scorer.rectifier.named_parameters()}
+    assert trainer.fit().name == "last.safetensors"
+    assert any(not torch.equal(before[name], value) for name, value in trainer.task.scorer.rectifier.named_parameters())
+
+
+def test_colour_spaces_are_drawn_by_the_image_and_not_by_the_process() -> None:
+    from iqaloss.training.tasks.lar_iqa import drawn_spaces
+
+    images, draws = torch.rand(4, 3, 8, 8), torch.tensor([4, 5, 6, 7])
+    spaces = ("RGB", "HSV", "LAB", "YUV")
+    whole = drawn_spaces(images, draws, spaces)
+    halves = [drawn_spaces(images[half], draws[half], spaces) for half in (slice(0, 2), slice(2, 4))]
+    assert torch.equal(whole, torch.cat(halves))
+    assert torch.equal(whole[0], images[0])
+    assert not any(torch.allclose(whole[i], images[i]) for i in (1, 2, 3))
+
+
+# --- what a person types ---
+
+
+def test_finetune_from_the_command_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("typer")
+    from iqaloss.cli import main
+
+    small = ["--set", "scorer.size=tiny", "--weights", "none", "--crop", "64", "--epochs", "1", "--batch-size", "4"]
+    words = ["--data", str(folder / "scores.csv"), "--out", str(tmp_path), "--cpu", "--quiet", "--validation", "0.25"]
+    assert main(["finetune", "mdiqa-mobile", *words, *small]) == 0
+    assert "create_scorer" in capsys.readouterr().out
+    create_scorer("mdiqa-mobile", weights=tmp_path / "best.safetensors")
+    assert main(["finetune", "mdiqa-mobile", *words, *small]) == 2
+    assert "holds a training already" in capsys.readouterr().err
+    assert main(["train", "mdiqa_fusion_konik"]) == 2
+    assert "did you mean" in capsys.readouterr().err
+    assert main(["train"]) == 0
+    assert "PMT-IQA on BID" in capsys.readouterr().out

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from iqaloss.cli import evaluate, restore, score, scoring
+from iqaloss.cli import evaluate, restore, score, scoring, train
 
 HELP = """
 Frozen image quality models as losses for image restoration.
@@ -14,6 +14,8 @@ Frozen image quality models as losses for image restoration.
 Score a picture:              iqaloss score photo.png
 
 Compare with human scores:    iqaloss evaluate mdiqa-mobile --data scores.csv --images photos
+
+Fit a scorer to your scores:  iqaloss finetune mdiqa-mobile --data scores.csv --images photos
 
 See which scorers there are:  iqaloss scorers
 
@@ -27,6 +29,8 @@ app.add_typer(restore.app, name="restore")
 app.command("score")(score.score)
 app.command("evaluate")(evaluate.evaluate)
 app.command("scorers")(scoring.scorers)
+app.command("train")(train.train)
+app.command("finetune")(train.finetune)
 
 
 def run(arguments: list[str]) -> int:

@@ -55,6 +55,12 @@ class Streams:
         """Steps of one pass over the data."""
         return steps_per_epoch(self.plans, self.recipe.data.draw)
 
+    def skipped(self) -> dict[str, int]:
+        """Returns how many bad rows each rated set goes on without."""
+        rated = {name: data for name, data in self.train.items() if isinstance(data, RatedImages)}
+        rated.update((name, data) for name, (_, data) in self.validation.items())
+        return {name: len(data.manifest.skipped) for name, data in rated.items()}
+
     def open(self, step: int) -> Streams:
         """Starts the loaders so that the next batch is that of ``step``."""
         used = dict.fromkeys((plan.number for plan in self.plans), 0)

@@ -1,0 +1,74 @@
+"""The recipe of a fine-tuning, made of a table of human scores and a folder of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from iqaloss.training.recipes.files import recipe_from
+from iqaloss.training.recipes.recipe import Recipe
+
+
+def finetune_recipe(
+    scorer: str,
+    data: str | Path,
+    images: str | Path | None = None,
+    *,
+    weights: str | None = "default",
+    validation: float = 0.2,
+    epochs: int = 10,
+    batch_size: int = 16,
+    lr: float = 1e-5,
+    crop: int = 224,
+    lower_is_better: bool = False,
+    skip_bad: bool = False,
+    changes: Sequence[str] = (),
+) -> Recipe:
+    """Returns a recipe that fits a scorer to human scores: random crops, NiN and squared error, AdamW.
+
+    Args:
+        scorer: A registered name.
+        data: A CSV or Parquet table of images and scores, or the folder of a published set.
+        images: Folder of a table's images.
+        weights: What to start from: ``"default"``, a checkpoint or a folder; None for random weights.
+        validation: Share of the images, whole content groups, that chooses the best checkpoint.
+        epochs: Passes over the data.
+        batch_size: Images in one step, over all processes.
+        lr: Learning rate.
+        crop: Side of the random crops; smaller images are enlarged.
+        lower_is_better: Whether a low score in the table means a good image.
+        skip_bad: Whether bad rows are left out.
+        changes: Changes to the recipe, such as ``"run.ema=0.999"``.
+
+    Raises:
+        ValueError: If a value does not fit.
+
+    Example:
+        >>> finetune_recipe("mdiqa-mobile", "scores.csv", "photos", epochs=3).run.epochs
+        3
+    """
+    if not 0.0 < validation < 1.0:
+        raise ValueError(f"validation must be a share inside (0, 1), got {validation}")
+    common: dict[str, Any] = {
+        "data": str(data),
+        "images": None if images is None else str(images),
+        "shares": {"train": 1.0 - validation, "val": validation},
+        "lower_is_better": lower_is_better,
+        "skip_bad": skip_bad,
+    }
+    cropped = {"crop": crop, "random": True, "flip": 0.5, "small": "resize"}
+    values: dict[str, Any] = {
+        "title": f"{scorer} fitted to {Path(data).name}",
+        "scorer": {"name": scorer, "weights": weights},
+        "task": "score",
+        "data": {
+            "train": [{**common, "name": "train", "part": "train", "batch_size": batch_size, "transform": cropped}],
+            "validation": [{**common, "name": "validation", "part": "val"}],
+        },
+        "run": {"epochs": epochs},
+        "losses": {"nin": 1.0, "mse": 1.0},
+        "optimiser": {"name": "adamw", "lr": lr, "weight_decay": 1e-5},
+        "schedule": {"name": "cosine", "unit": "epoch", "period": epochs},
+    }
+    return recipe_from(values, changes, "fine-tuning")

@@ -24,6 +24,7 @@ register_scorer(
             "any size; resized to 384x384 (authentic branch) and centre-cropped to 1280x1280 with a zero border "
             "(synthetic branch); options resize, crop, pad, color_space"
         ),
+        fr_scale=0.16,  # with random weights: the published ones were not at hand
         fr_reason=(
             "maps behind four stages (strides 4 to 32) of both backbones: the synthetic branch sees the pixels as they "
             "are and keeps where a distortion sits, the authentic one the whole picture; class scores and embeddings "

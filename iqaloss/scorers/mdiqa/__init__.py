@@ -38,6 +38,7 @@ register_scorer(
         paper=_PAPER,
         code_licence=_LICENCE,
         dimensions=TECHNICAL + AESTHETIC,
+        fr_scale=0.41,  # with random weights: the published ones were not at hand
         fr_reason=_FR_REASON,
         files=(
             WeightFile(

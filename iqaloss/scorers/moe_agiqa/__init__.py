@@ -31,6 +31,7 @@ register_scorer(
         std=CLIP_STD,
         min_side=32,
         input_rule="224x224 crops in [0, 1] (smaller images padded with zeros) and, for BLIP, the centre square at 224",
+        fr_scale=3.8,  # with random weights: the published ones were not at hand
         fr_reason=(
             "the visual degradation-aware map (Eq. 5): local, made of the image alone, and what the experts read; "
             "past it the features hold the prompt's content, which prediction and target share"

@@ -21,6 +21,7 @@ register_scorer(
         input_rule=(
             'any size, no resize (variant="paper"); 224x224, or the mean over windows of it (variant="released")'
         ),
+        fr_scale=0.28,  # with random weights: the published ones were not at hand
         fr_reason=(
             "the four scales' maps behind the learned 1x1 convolution and before pooling: all that the heads read, "
             "from local texture to content, with its place still in it"

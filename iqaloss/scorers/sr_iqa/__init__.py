@@ -28,6 +28,7 @@ register_scorer(
             "shorter side brought to 224 if smaller, to 768 if both sides are larger; 15 windows of 224 for scores, "
             "fewer spread from border to border in SRIQALoss"
         ),
+        fr_scale=0.25,  # with random weights: the published ones were not at hand
         fr_reason=(
             "patch tokens after a third and two thirds of CLIP's blocks and before the last one, which keep texture "
             "and place, and the image embedding, which is what the prompts are compared with; each token is "

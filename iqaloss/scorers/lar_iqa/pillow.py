@@ -23,7 +23,7 @@ def resize_levels(levels: Tensor, size: tuple[int, int]) -> Tensor:
 
     Example:
         >>> resize_levels(torch.tensor([[0, 10, 20, 31]]), (1, 2))
-        tensor([[ 6, 24]], dtype=torch.int32)
+        tensor([[ 7, 23]], dtype=torch.int32)
     """
     levels = levels.to(torch.int32)
     levels = _resize_last(levels, size[1])

@@ -102,8 +102,8 @@ def two_afc(pred: ArrayLike, target: ArrayLike) -> float:
     Pairs with equal human scores do not count; equal predictions count one half.
 
     Example:
-        >>> two_afc([1, 2, 2], [1, 2, 3])
-        0.8333333333333334
+        >>> round(two_afc([1, 2, 2], [1, 2, 3]), 4)
+        0.8333
     """
     x, y = pair(pred, target)
     return two_afc_of_tau(0.0 if _constant(x, y) else krcc(x, y), x, y)

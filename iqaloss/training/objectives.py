@@ -250,7 +250,7 @@ def level_cross_entropy(logits: Tensor, levels: Tensor) -> Tensor:
     return F.cross_entropy(logits.float(), levels.to(logits.device).detach())
 
 
-def earth_movers_distance(pred: Tensor, target: Tensor, *, r: float = 2.0, eps: float = 1e-8) -> Tensor:
+def earth_movers_distance(pred: Tensor, target: Tensor, *, r: float = 2.0, eps: float = 1e-12) -> Tensor:
     r"""Earth mover's distance between rating distributions: :math:`(\frac{1}{K} \sum_k |C_k - \hat C_k|^r)^{1/r}`.
 
     Args:

@@ -26,6 +26,9 @@ from iqaloss.training.engine.validation import correlations
 from iqaloss.training.recipes.files import recipe_from
 from iqaloss.training.recipes.recipe import Schedule
 
+for package in ("accelerate", "tensorboard", "scipy", "yaml"):
+    pytest.importorskip(package)
+
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:

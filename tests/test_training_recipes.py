@@ -24,6 +24,8 @@ from iqaloss.training.recipes import list_recipes, read_recipe
 from iqaloss.training.recipes.files import read_values, recipe_from
 from iqaloss.training.tasks.base import Moment
 
+for package in ("accelerate", "tensorboard", "scipy", "yaml"):
+    pytest.importorskip(package)
 PLAIN = {"flip": 0.5}
 
 

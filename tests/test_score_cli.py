@@ -339,11 +339,18 @@ def test_evaluate_lists_bad_rows_and_skips_them(table: Path, weights: Path, caps
     assert "2 bad rows left out" in told
 
 
-def test_evaluate_reads_shards(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_reads_shards_and_parquet(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shard(tmp_path / "shards" / "a.tar", list(range(COUNT)))
-    words = ["evaluate", "mdiqa-mobile", "--weights", str(weights), "--data", str(tmp_path / "shards")]
-    out, _ = call([*words, "--json", "--bootstrap", "0"], capsys)
-    assert json.loads(out)["n"] == COUNT
+    held = [encoded(index) for index in range(COUNT)]
+    rated = arrow.table({"image": held, "mos": [truth(index) for index in range(COUNT)]})
+    (tmp_path / "files").mkdir()
+    parquet.write_table(rated, tmp_path / "files" / "rated.parquet")
+    found = []
+    for data in ("shards", "shards/*.tar", "files", "files/rated.parquet", "files/r*.parquet"):
+        words = ["evaluate", "mdiqa-mobile", "--weights", str(weights), "--data", str(tmp_path / data)]
+        found.append(json.loads(call([*words, "--json", "--bootstrap", "0"], capsys)[0]))
+        assert found[-1]["n"] == COUNT
+        assert found[-1]["srcc"] == pytest.approx(found[0]["srcc"])
 
 
 def test_evaluate_compares_a_dimension_with_its_column(

@@ -147,11 +147,13 @@ def rated_files(manifest: Manifest, dimension: str | None = None) -> Source:
 
 
 def _is_stream(path: Path, layout: str | None) -> bool:
-    """Whether images and scores lie together, in shards or in a Parquet file that holds the images themselves."""
+    """Whether the data is read as a stream: shards, patterns, or Parquet files that hold the images themselves."""
     if layout is not None:
         return False
     if path.is_dir():
-        return any(path.glob("*.tar"))
+        return any(path.glob("*.tar")) or any(path.glob("*.parquet"))
+    if any(char in path.name for char in "*{"):
+        return True
     if path.suffix == ".parquet" and path.is_file():
         import pyarrow
         import pyarrow.parquet

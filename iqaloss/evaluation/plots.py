@@ -32,7 +32,8 @@ def scatter(evaluation: Evaluation, path: str | Path, *, most: int = 20_000, see
         shown = np.random.default_rng(seed).choice(x.size, most, replace=False)
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.add_subplot()
-    axes.scatter(x[shown], y[shown], s=6, alpha=0.4, linewidths=0, rasterized=True)
+    size = float(np.clip(4000 / max(1, shown.size), 6, 30))
+    axes.scatter(x[shown], y[shown], s=size, alpha=0.5, linewidths=0, rasterized=True)
     metrics = evaluation.metrics
     if metrics.curve is not None:
         line = np.linspace(x.min(), x.max(), 200)

@@ -58,9 +58,14 @@ class Ranks:
             distributed.destroy_process_group()
 
     def device(self, name: str | None = None) -> str:
-        """Returns the named device, or by default this process's GPU, or the CPU where there is none."""
+        """Returns the named device, or by default this process's GPU, or the CPU where there is none.
+
+        Example:
+            >>> Ranks(1, 2, 1).device("cuda")
+            'cuda:1'
+        """
         import torch
 
-        if name is not None:
-            return name
-        return f"cuda:{self.local % torch.cuda.device_count()}" if torch.cuda.is_available() else "cpu"
+        if name == "cuda" or (name is None and torch.cuda.is_available()):
+            return f"cuda:{self.local % max(1, torch.cuda.device_count() or self.world)}"
+        return name or "cpu"

@@ -53,8 +53,8 @@ class Scores:
     left_out: tuple[tuple[str, str], ...]
 
 
-def read_scores(parts: Parts, chunks: int, dimension: str | None = None) -> Scores:
-    """Reads what is needed to measure: a few bytes an image.
+def read_scores(parts: Parts, chunks: int, dimension: str | None = None, *, grouped: bool = True) -> Scores:
+    """Reads what is needed to measure: 16 bytes an image, and its group's name where groups are wanted.
 
     Raises:
         ValueError: If an image has no human score, or the scorer has no such dimension.
@@ -75,7 +75,8 @@ def read_scores(parts: Parts, chunks: int, dimension: str | None = None) -> Scor
                 raise ValueError(f"{part['image'][row]} has no human score")
         pred.append(np.array([part[column][row] for row in good], np.float64))
         target.append(np.array([part["target"][row] for row in good], np.float64))
-        groups += [part["group"][row] for row in good]
+        if grouped:
+            groups += [part["group"][row] for row in good]
     if not pred:
         raise ValueError("the source holds no image")
     return Scores(np.concatenate(pred), np.concatenate(target), groups, tuple(left_out))
@@ -133,7 +134,7 @@ def evaluate(
         ranks.wait()
         if ranks.rank != 0:
             return None
-        scores = read_scores(parts, summary.chunks, dimension)
+        scores = read_scores(parts, summary.chunks, dimension, grouped=per_group)
     if scores.left_out and not skip_bad:
         raise ValueError(bad_images(dataset, scores.left_out))
     groups: dict[str, Metrics] = {}

@@ -112,7 +112,7 @@ def test_degenerate_batches_give_finite_values_and_gradients(name: str, case: st
     assert pred.grad is not None
     assert torch.isfinite(pred.grad).all()
     if name != "mse":  # its gradient is the error itself
-        assert pred.grad.abs().max() <= 2e4
+        assert pred.grad.abs().max() <= 1e5
     assert target.grad is None
 
 

@@ -54,7 +54,7 @@ def _direction(values: Tensor, order: float, eps: float) -> Tensor:
     return centred / magnitude.pow(order).sum().pow(1.0 / order)
 
 
-def norm_in_norm(pred: Tensor, target: Tensor, *, p: float = 1.0, q: float = 2.0, eps: float = 1e-4) -> Tensor:
+def norm_in_norm(pred: Tensor, target: Tensor, *, p: float = 1.0, q: float = 2.0, eps: float = 1e-5) -> Tensor:
     r"""Norm-in-norm loss: the distance between centred and normalised predictions and targets.
 
     .. math:: \frac{1}{c} \lVert \frac{\hat y - \bar{\hat y}}{\lVert \hat y - \bar{\hat y} \rVert_q}
@@ -76,7 +76,7 @@ def norm_in_norm(pred: Tensor, target: Tensor, *, p: float = 1.0, q: float = 2.0
     return (distance if p == 1 else distance.pow(p)).sum() / scale
 
 
-def plcc(pred: Tensor, target: Tensor, *, eps: float = 1e-4) -> Tensor:
+def plcc(pred: Tensor, target: Tensor, *, eps: float = 1e-5) -> Tensor:
     r"""Linear correlation as a loss: :math:`(1 - \rho) / 2`, in ``[0, 1]``.
 
     A batch of one has no correlation: it gives the mean absolute error. ``eps`` bounds the gradient for (nearly)
@@ -92,7 +92,7 @@ def plcc(pred: Tensor, target: Tensor, *, eps: float = 1e-4) -> Tensor:
     return (1.0 - (_direction(pred, 2, eps) * _direction(target, 2, eps)).sum()) / 2.0
 
 
-def plcc_unbiased(pred: Tensor, target: Tensor, *, eps: float = 1e-4) -> Tensor:
+def plcc_unbiased(pred: Tensor, target: Tensor, *, eps: float = 1e-5) -> Tensor:
     r"""Linear correlation as LAR-IQA's released training has it: :math:`1 - \rho (B - 1) / B`.
 
     The products are averaged over B but divided by the unbiased deviations, so a perfect prediction gives

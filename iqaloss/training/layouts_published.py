@@ -229,6 +229,7 @@ PUBLISHED: tuple[Layout, ...] = (
     Layout(
         "agiqa1k",
         "AGIQA-1K (Zhang et al., ICME workshops 2023)",
+        # The published workbook names its last image twice: it is read with skip_bad.
         tables=(
             ScoreTable(
                 ("AIGC_MOS_Zscore.xlsx",),

@@ -57,7 +57,7 @@ class Plan:
 
     start_steps: int = 500
     steps: int = 150
-    start_rate: float = 1e-3
+    start_rate: float = 7e-4
     rate: float = 3e-4
     batch: int = 4
     patch: int = 128

@@ -58,7 +58,7 @@ def run_demo(
     }
     titles = list(next(iter(by_image.values())))
     table = {title: average([rows[title] for rows in by_image.values()]) for title in titles}
-    side_by_side(pictures, TRUTH).save(out / "comparison.png")
+    side_by_side(pictures, BICUBIC).save(out / "comparison.png")
     write_csv(out / "table.csv", by_image, table)
     notes = [
         *verdict(table, plan),

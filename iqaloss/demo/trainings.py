@@ -44,6 +44,7 @@ def recipe(run: Run, plan: Plan, photos: Photos, start: Path | None) -> dict[str
             "optim_g": {"type": "Adam", "lr": plan.start_rate if start is None else plan.rate},
             "scheduler": {"type": "CosineAnnealingRestartLR", "periods": [steps], "eta_min": 1e-6},
             "total_iter": steps,
+            "warmup_iter": steps // 20,
             "pixel_opt": {"type": "L1Loss", "loss_weight": 1.0},
         },
         "val": {"val_freq": steps, "metrics": _metrics(plan)},

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from iqaloss._errors import check_choice
 from iqaloss.integrations.basicsr import register
 from iqaloss.integrations.basicsr.checks import check_recipe
@@ -65,6 +67,7 @@ def run(
     from basicsr.utils import get_env_info, get_time_str, set_random_seed
     from basicsr.utils.options import dict2str
 
+    torch.backends.cudnn.benchmark = True  # patches have one size
     set_random_seed(opt["manual_seed"] + rank)
     folder = Path(opt["path"]["experiments_root"])
     log_file = folder / f"train_{opt['name']}_{get_time_str()}.log"
@@ -84,6 +87,8 @@ def run(
         finally:
             if training.tb_logger is not None:
                 training.tb_logger.close()
+            if opt["dist"]:
+                torch.distributed.destroy_process_group()
     return folder
 
 
@@ -94,7 +99,6 @@ def _launch(options: Mapping[str, Any], launcher: str | None) -> tuple[int, int]
     check_choice("launcher", launcher, LAUNCHERS)
     if launcher == "none":
         return 0, 1
-    import torch
     from basicsr.utils.dist_util import get_dist_info, init_dist
 
     if not torch.cuda.is_available():

@@ -69,7 +69,11 @@ register_scorer(
             name: "the embedded model judges technical quality only; the official checkpoint of 'mdiqa' has it"
             for name in AESTHETIC
         },
-        embedded=EmbeddedFile("mdiqa-mobile.safetensors", "", "see mdiqa-mobile.md"),
+        embedded=EmbeddedFile(
+            "mdiqa-mobile.safetensors",
+            "e8dd95aa042a53eef2e9a58402edb36034bd5d577b15689de04daa89d472fc3d",
+            "see mdiqa-mobile.md",
+        ),
     ),
     config=MOBILE,
     tiny=TINY_MOBILE,

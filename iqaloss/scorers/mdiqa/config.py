@@ -47,7 +47,7 @@ class FusionConfig:
             instead of the spatial mean of a multi-level map.
         local: Whether each dimension gets a second, local score from its feature map.
         clip: Whether the local scores see CLIP's RN50 tokens.
-        statistics: Hidden width of a part, not in the paper, that adds to the local scores what the mean and
+        statistics: Hidden width of a part, not in the paper, that adds to the scores what the mean and
             standard deviation of the first backbone's levels tell; 0 leaves it out.
     """
 

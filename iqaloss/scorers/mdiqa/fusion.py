@@ -104,7 +104,7 @@ class StatisticScores(nn.Module):
     """What the mean and standard deviation of every backbone channel tell about each dimension.
 
     Texture and noise show in second moments, which attention over averaged maps does not see. The statistics
-    are standardised with stored constants before a small MLP reads them.
+    are standardised with stored constants before two small MLPs read them.
 
     Args:
         channels: Channels of the backbone's levels.
@@ -120,15 +120,20 @@ class StatisticScores(nn.Module):
         count = 2 * sum(channels)
         self.register_buffer("center", torch.zeros(count))
         self.register_buffer("spread", torch.ones(count))
-        self.read = nn.Sequential(  # half dropped: with less, a thousand statistics are learnt by heart
-            nn.Dropout(0.5), nn.Linear(count, hidden), nn.GELU(), nn.Dropout(0.5), nn.Linear(hidden, dimensions)
-        )
-        nn.init.zeros_(self.read[-1].weight)
-        nn.init.zeros_(self.read[-1].bias)
+        self.dimension = self._reader(count, hidden, dimensions, dropout=0.2)
+        self.local = self._reader(count, hidden, dimensions, dropout=0.5)  # human scores are easily learnt by heart
 
-    def forward(self, levels: list[Tensor]) -> Tensor:
-        """Returns scores ``[B, D]``."""
-        return self.read((level_statistics(levels) - self.center) / self.spread)
+    @staticmethod
+    def _reader(count: int, hidden: int, dimensions: int, dropout: float) -> nn.Sequential:
+        last = nn.Linear(hidden, dimensions)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        return nn.Sequential(nn.Dropout(dropout), nn.Linear(count, hidden), nn.GELU(), nn.Dropout(dropout), last)
+
+    def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Returns what is added to the dimensions' scores ``[B, D]`` and to the local scores ``[B, D]``."""
+        standard = (level_statistics(levels) - self.center) / self.spread
+        return self.dimension(standard), self.local(standard)
 
 
 def level_statistics(levels: list[Tensor]) -> Tensor:

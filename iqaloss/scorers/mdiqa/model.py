@@ -108,6 +108,10 @@ class MDIQA(Scorer):
 
         normalised = self.normalise(images)
         found = self._run_branches(normalised, scored, mapped, weighted)
+        added = None
+        if self.statistics is not None and (scored or local):
+            of_dimensions, added = self.statistics(found.levels)
+            found.scores = {name: found.scores[name] + of_dimensions[:, everything.index(name)] for name in scored}
         output = ScoreOutput(
             dimensions={name: found.scores[name] for name in everything if name in (request.dimensions or ())},
             features={name: found.features[name] for name in everything if name in (request.features or ())},
@@ -116,7 +120,8 @@ class MDIQA(Scorer):
             weights = self.weighting(normalised, found.maps)
             output.extras["weights"] = weights if ratio is None else weights * ratio
         if local:
-            output.extras["local_scores"] = self._local_scores(images, found)
+            scores = self._local_scores(images, found)
+            output.extras["local_scores"] = scores if added is None else scores + added
         if request.score:
             scores = torch.stack([found.scores[name] for name in everything], dim=1)
             if local:
@@ -130,7 +135,7 @@ class MDIQA(Scorer):
     ) -> BranchOutput:
         """Runs the branches that have something to do; the maps returned are those of the first."""
         found = BranchOutput()
-        shares = weighted and self.config.fusion.weight_trunk is None
+        shares = (weighted and self.config.fusion.weight_trunk is None) or bool(scored and self.statistics is not None)
         for index, config in enumerate(self.config.branches):
             needed = set(config.dimensions).intersection(scored + mapped)
             if not needed and not (shares and index == 0):
@@ -145,8 +150,7 @@ class MDIQA(Scorer):
     def _local_scores(self, images: Tensor, found: BranchOutput) -> Tensor:
         semantic = None if self.clip is None else self.clip(images)
         local = {} if self.local is None else self.local
-        scores = torch.stack([module(found.features[name], semantic) for name, module in local.items()], dim=1)
-        return scores if self.statistics is None else scores + self.statistics(found.levels)
+        return torch.stack([module(found.features[name], semantic) for name, module in local.items()], dim=1)
 
     @classmethod
     def from_official(cls, card: ScorerCard, parts: Mapping[str, Mapping[str, Tensor]], **options: Any) -> MDIQA:

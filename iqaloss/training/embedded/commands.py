@@ -1,4 +1,4 @@
-"""What a person types: train (the default), evaluate, export."""
+"""What a person types: train (the default), evaluate, publish."""
 
 from __future__ import annotations
 
@@ -13,12 +13,19 @@ import torch
 
 from iqaloss.scorers.mdiqa.model import MDIQA
 from iqaloss.scorers.registry import create_scorer
-from iqaloss.training.embedded.data import DecodedImages, read_rows, split_rows
+from iqaloss.training.embedded.data import DecodedImages, clean_indices, read_rows, split_rows
 from iqaloss.training.embedded.engine import STATE, Trainer
 from iqaloss.training.embedded.progress import Progress
+from iqaloss.training.embedded.publish import publish
 from iqaloss.training.embedded.recipe import Recipe
 from iqaloss.training.embedded.report import evaluate, export
-from iqaloss.training.embedded.warmstart import fit_statistics, initialise, load_imagenet, stored_statistics
+from iqaloss.training.embedded.warmstart import (
+    degraded_statistics,
+    fit_statistics,
+    initialise,
+    load_imagenet,
+    stored_statistics,
+)
 
 _DESCRIPTION = """\
 Train the embedded scorer mdiqa-mobile from human-scored photographs (BIQ2021) and ImageNet weights.
@@ -86,7 +93,9 @@ def train(arguments: Sequence[str]) -> int:
     initialise(scorer)
     if recipe.warm_epochs and not given.resume:
         statistics = stored_statistics(scorer, images, given.out / "statistics.pt", progress)
-        fit_statistics(scorer, statistics, torch.tensor(rows.scores), training, recipe, progress)
+        clean = clean_indices(rows, training)
+        degraded = degraded_statistics(scorer, images, clean, recipe, given.out / "degraded.pt", progress)
+        fit_statistics(scorer, statistics, torch.tensor(rows.scores), training, degraded, recipe, progress)
     trainer = Trainer(scorer, images, rows, training, recipe, given.out)
     if given.resume:
         trainer.resume()
@@ -110,9 +119,9 @@ def train(arguments: Sequence[str]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; training is the default. A user's mistake becomes one line and exit code 2."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    command = evaluate if given[:1] == ["evaluate"] else train
+    command = {"evaluate": evaluate, "publish": publish}.get(given[0] if given else "", train)
     try:
-        return command(given[1:] if command is evaluate else given)
+        return command(given if command is train else given[1:])
     except (ValueError, FileNotFoundError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

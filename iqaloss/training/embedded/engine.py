@@ -20,7 +20,7 @@ from iqaloss.training.embedded.data import DecodedImages, Rows, clean_indices
 from iqaloss.training.embedded.objectives import degradation_loss, human_loss
 from iqaloss.training.embedded.recipe import Recipe
 from iqaloss.training.embedded.speed import Autocast, fast_bfloat16
-from iqaloss.training.embedded.views import degraded_groups, epoch_rows, scored_views, step_generator
+from iqaloss.training.embedded.views import degraded_groups, epoch_rows, scored_views, stack_groups, step_generator
 from iqaloss.training.embedded.warmstart import trunk_of
 
 Report = Callable[[int, dict[str, float]], None]
@@ -141,7 +141,7 @@ class Trainer:
         recipe = self.recipe
         groups = degraded_groups(self.images, self.clean, recipe, step_generator(recipe.seed, step, 3))
         overall, dimensions = self.predict(torch.cat([group.images for group in groups]), autocast)
-        return gradients(degradation_loss(overall, dimensions, groups, recipe.versions), trained)
+        return gradients(degradation_loss(overall, dimensions, *stack_groups(groups)), trained)
 
     def predict(self, views: Tensor, autocast: Autocast) -> tuple[Tensor, Tensor]:
         """Returns overall scores ``[B]`` and dimension scores ``[B, D]`` in float32."""

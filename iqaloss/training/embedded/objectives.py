@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-from iqaloss.training.embedded.views import Group
 
 
 def plcc_loss(prediction: Tensor, target: Tensor) -> Tensor:
@@ -30,24 +27,25 @@ def human_loss(overall: Tensor, dimensions: Tensor, scores: Tensor) -> dict[str,
         "plcc": plcc_loss(overall, scores),
         "mse": 5.0 * F.mse_loss(overall, scores),
         "rank": ranking_loss(overall, scores),
-        "consistency": 0.3 * plcc_loss(mean, scores) + F.mse_loss(mean, scores),
+        "consistency": 0.5 * F.mse_loss(mean, scores),
     }
 
 
-def degradation_loss(overall: Tensor, dimensions: Tensor, groups: list[Group], versions: int) -> dict[str, Tensor]:
-    """Returns the parts that teach the dimensions on groups of degraded versions.
+def degradation_loss(
+    overall: Tensor, dimensions: Tensor, targets: Tensor, known: Tensor, matching: Tensor
+) -> dict[str, Tensor]:
+    """Returns the parts that teach the dimensions on groups of G photographs in V versions each.
 
     Args:
         overall: Overall scores ``[G * V]``, the versions of a group side by side.
         dimensions: Dimension scores ``[G * V, D]``.
-        groups: What was done to each group.
-        versions: V.
+        targets: Their targets ``[G, V, D]``, least degraded first.
+        known: 1 for dimensions with a target, ``[G, D]``.
+        matching: 1 for the dimension that falls, ``[G, D]``.
     """
-    targets = torch.stack([group.targets for group in groups])  # [G, V, D]
-    known = torch.stack([group.known for group in groups])  # [G, D]
-    matching = torch.stack([group.matching for group in groups])  # [G, D], one-hot
-    scores = dimensions.unflatten(0, (len(groups), versions))
-    overall = overall.unflatten(0, (len(groups), versions))
+    shape = targets.shape[:2]
+    scores = dimensions.unflatten(0, shape)
+    overall = overall.unflatten(0, shape)
 
     weight = (known * (1.0 + 2.0 * matching))[:, None].expand_as(scores)
     curve = (weight * (scores - targets) ** 2).sum() / weight.sum()

@@ -29,6 +29,7 @@ class Recipe:
         frozen_blocks: Backbone blocks, from the input on, that keep their ImageNet weights.
         depthwise: Whether depthwise convolutions are trained too (several times slower on a CPU).
         warm_epochs: Passes over stored statistics before the network is trained; 0 for no warm start.
+        warm_groups: Degraded photographs, in five versions each, whose statistics the warm start sees.
         clean_target: What a clean photograph's dimensions are pulled to.
         bf16: Whether the forward pass runs in bfloat16 autocast.
     """
@@ -52,5 +53,6 @@ class Recipe:
     frozen_blocks: int = 3
     depthwise: bool = False
     warm_epochs: int = 40
+    warm_groups: int = 3200
     clean_target: float = 0.85
     bf16: bool = True

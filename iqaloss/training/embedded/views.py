@@ -132,3 +132,12 @@ def degraded_groups(images: DecodedImages, clean: list[int], recipe: Recipe, gen
         crop = clean_crop(images, clean[_pick(generator, len(clean))], size, generator)
         groups.append(degraded_group(crop, item, recipe, generator))
     return groups
+
+
+def stack_groups(groups: list[Group]) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns targets ``[G, V, D]``, known ``[G, D]`` and matching ``[G, D]`` of groups."""
+    return (
+        torch.stack([group.targets for group in groups]),
+        torch.stack([group.known for group in groups]),
+        torch.stack([group.matching for group in groups]),
+    )

@@ -1,0 +1,1 @@
+"""Weights that ship inside the package, each with its model card."""

@@ -1,0 +1,80 @@
+"""The publish command: the file in the package, its digest, its figures and stored scores beside it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from iqaloss._errors import missing_package
+from iqaloss.scorers.base import Scorer
+from iqaloss.scorers.checkpoints import sha256_of
+from iqaloss.scorers.registry import create_scorer
+from iqaloss.training.embedded.data import decode
+from iqaloss.training.embedded.progress import Progress
+
+PICTURES = (
+    "astronaut.png",
+    "brick.png",
+    "camera.png",
+    "chelsea.png",
+    "clock_motion.png",
+    "coffee.png",
+    "coins.png",
+    "grass.png",
+    "gravel.png",
+    "ihc.png",
+    "moon.png",
+    "motorcycle_left.png",
+)
+"""Pictures that the scikit-image package carries; PNG, so that every decoder agrees."""
+
+
+def picture_folder() -> Path:
+    """Returns the folder of scikit-image's pictures, without importing scikit-image."""
+    found = importlib.util.find_spec("skimage")
+    if found is None or found.origin is None:
+        raise missing_package("scikit-image", "dev", "scoring scikit-image's pictures")
+    return Path(found.origin).parent / "data"
+
+
+@torch.no_grad()
+def picture_scores(scorer: Scorer) -> dict[str, dict[str, float]]:
+    """Returns the overall score and the dimensions of the centre 256x256 of each picture."""
+    table = {}
+    for name in PICTURES:
+        image = decode(picture_folder() / name) / 255.0
+        top, left = (image.shape[1] - 256) // 2, (image.shape[2] - 256) // 2
+        out = scorer(image[None, :, top : top + 256, left : left + 256])
+        table[name] = {"score": float(out.score), **{key: float(value) for key, value in out.dimensions.items()}}
+    return table
+
+
+def publish(arguments: Sequence[str]) -> int:
+    """Copies a trained file to a folder and writes the data of its model card beside it."""
+    parser = argparse.ArgumentParser(
+        prog="python -m iqaloss.training.embedded publish",
+        description="Put a trained file where the package takes it from, with its digest, figures and stored scores.",
+    )
+    parser.add_argument("file", type=Path, help="safetensors file written by the training")
+    parser.add_argument("--figures", type=Path, required=True, help="JSON file written by the evaluate command")
+    parser.add_argument("--to", type=Path, required=True, help="folder, such as iqaloss/scorers/embedded")
+    given = parser.parse_args(arguments)
+    target = given.to / "mdiqa-mobile.safetensors"
+    shutil.copyfile(given.file, target.with_suffix(".partial"))
+    os.replace(target.with_suffix(".partial"), target)
+    card = {
+        "sha256": sha256_of(target),
+        "bytes": target.stat().st_size,
+        "pictures": picture_scores(create_scorer("mdiqa-mobile", weights=target)),
+        "figures": json.loads(given.figures.read_text(encoding="utf-8")),
+    }
+    target.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    Progress.line(f"{target}: {card['bytes']:,} bytes, sha256 {card['sha256']}")
+    return 0

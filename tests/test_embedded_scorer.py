@@ -1,0 +1,123 @@
+"""The shipped scorer: its file is the one its card describes, and its dimensions mean what they say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from iqaloss.scorers import embedded
+from iqaloss.scorers.base import Scorer
+from iqaloss.scorers.checkpoints import sha256_of
+from iqaloss.scorers.registry import create_scorer, entry
+from iqaloss.training.embedded import degrade, evaluate, publish
+from iqaloss.training.embedded.data import decode
+
+FOLDER = Path(embedded.__file__).parent
+FILE = FOLDER / "mdiqa-mobile.safetensors"
+CARD = json.loads((FOLDER / "mdiqa-mobile.json").read_text(encoding="utf-8"))
+
+FALL = {"brightness": 0.05, "colorfulness": 0.15, "contrast": 0.3, "noisiness": 0.3, "sharpness": 0.3}
+SELECTIVE = ("contrast", "noisiness", "sharpness")
+"""Dimensions that move three times as far as any other; the model card says how far the rest are from it."""
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Scorer:
+    return create_scorer("mdiqa-mobile")
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[torch.Tensor]:
+    """Centres, 192x192, of sharp colour photographs that scikit-image carries."""
+    pytest.importorskip("skimage", reason="the photographs come with scikit-image")
+    found = []
+    for name in ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png"):
+        image = decode(publish.picture_folder() / name) / 255.0
+        top, left = (image.shape[1] - 192) // 2, (image.shape[2] - 192) // 2
+        found.append(image[:, top : top + 192, left : left + 192])
+    return found
+
+
+def test_file_has_the_digest_and_size_of_its_card() -> None:
+    assert sha256_of(FILE) == CARD["sha256"] == entry("mdiqa-mobile").card.embedded.sha256  # type: ignore[union-attr]
+    assert FILE.stat().st_size == CARD["bytes"] <= 16 * 2**20
+
+
+def test_scorer_keeps_its_size_limits(scorer: Scorer) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    assert sum(p.numel() for p in scorer.parameters()) == CARD["figures"]["parameters"] <= 8_000_000
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        scorer(torch.rand(1, 3, 256, 256))
+    assert counter.get_total_flops() / 2 <= 1.5e9
+
+
+def test_stored_scores_come_back(scorer: Scorer) -> None:
+    pytest.importorskip("skimage", reason="the pictures come with scikit-image")
+    found = publish.picture_scores(scorer)
+    assert len(found) == 12
+    for name, scores in CARD["pictures"].items():
+        assert found[name] == pytest.approx(scores, abs=1e-3), name
+
+
+def test_card_reports_the_required_agreement() -> None:
+    validation = CARD["figures"]["validation"]
+    assert validation["images"] == 1000
+    assert validation["srcc"] >= 0.78
+    assert validation["srcc_95"][0] <= validation["srcc"] <= validation["srcc_95"][1]
+
+
+@pytest.mark.parametrize("dimension", degrade.DIMENSIONS)
+def test_dimension_falls_most_when_its_property_is_lost(
+    dimension: str, scorer: Scorer, pictures: list[torch.Tensor]
+) -> None:
+    falls = []
+    for name in evaluate.RESPONSE[dimension]:
+        apply = degrade.by_name(name).apply
+        for picture in pictures:
+            generator = torch.Generator().manual_seed(3)
+            worse = [apply(picture, strength, generator) for strength in (0.5, 1.0)]
+            with torch.no_grad():
+                out = scorer(torch.stack([picture, *worse]))
+            own = out.dimensions[dimension]
+            falls.append({key: float(value[0] - value[-1]) for key, value in out.dimensions.items()})
+            if dimension in SELECTIVE:
+                assert float(own[2]) < float(own[0]), name
+    mean = {key: sum(fall[key] for fall in falls) / len(falls) for key in degrade.DIMENSIONS}
+    others = max(abs(value) for key, value in mean.items() if key != dimension)
+    assert mean[dimension] > FALL[dimension], mean
+    if dimension in SELECTIVE:
+        assert mean[dimension] > 3.0 * others, mean
+
+
+def test_sharpness_falls_with_every_step_of_blur(scorer: Scorer, pictures: list[torch.Tensor]) -> None:
+    for picture in pictures:
+        blurred = [picture, *(degrade.gaussian_blur(picture, sigma) for sigma in (0.7, 1.2, 2.0, 3.2))]
+        with torch.no_grad():
+            sharpness = scorer(torch.stack(blurred)).dimensions["sharpness"]
+        assert bool((sharpness.diff() < 0).all()), sharpness
+
+
+def test_noisiness_falls_with_every_step_of_noise(scorer: Scorer, pictures: list[torch.Tensor]) -> None:
+    for picture in pictures:
+        noise = torch.randn(picture.shape, generator=torch.Generator().manual_seed(0))
+        noisy = [(picture + sigma * noise).clamp(0, 1) for sigma in (0.0, 0.03, 0.06, 0.1, 0.15)]
+        with torch.no_grad():
+            noisiness = scorer(torch.stack(noisy)).dimensions["noisiness"]
+        assert bool((noisiness.diff() < 0).all()), noisiness
+
+
+def test_original_scores_above_its_bicubic_upscales(scorer: Scorer, pictures: list[torch.Tensor]) -> None:
+    order = evaluate.upscale_order(scorer, pictures, lambda *_: None)
+    assert order["original_best"] == order["sharpness_original_best"] == 1.0
+    assert order["sharpness_in_order"] == 1.0
+
+
+def test_aesthetic_dimension_is_an_error_that_says_who_has_it(scorer: Scorer) -> None:
+    from iqaloss.scorers.base import Request
+
+    with pytest.raises(ValueError, match="mdiqa"):
+        scorer(torch.rand(1, 3, 64, 64), Request(dimensions=("composition",)))

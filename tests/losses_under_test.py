@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from iqaloss import IQALoss, MDIQALoss, list_scorers
+from iqaloss.losses import LARIQALoss, MoEAGIQALoss, PMTIQALoss, SRIQALoss
 from iqaloss.losses.iqa_loss import MODES
 from iqaloss.losses.mdiqa_loss import FORMS
 from iqaloss.scorers.base import Scorer
@@ -50,6 +51,7 @@ def _tiny(name: str) -> Scorer:
     return create_tiny(name)
 
 
+SPACES = ["RGB", "LAB"]
 WEIGHTS = {"sharpness": 2.0, "noisiness": 0.0}
 
 
@@ -62,6 +64,17 @@ def _cases() -> list[Case]:
         for name in ("mdiqa", "mdiqa-mobile")
         for form in FORMS
         for mode in MODES
+    ]
+    cases += [
+        Case(
+            "lar-iqa", f"spaces-{mode}", lambda scorer, mode=mode: LARIQALoss(scorer, mode, color_space=["RGB", "LAB"])
+        )
+        for mode in ("nr", "fr")
+    ]
+    cases += [
+        Case("pmt-iqa", "level-nr", lambda scorer: PMTIQALoss(scorer, use="level")),
+        Case("moe-agiqa", "prompt-nr", lambda scorer: MoEAGIQALoss(torch.tensor([1, 7, 9, 2]), scorer=scorer)),
+        Case("sr-iqa", "windows-nr", lambda scorer: SRIQALoss(scorer, windows=2)),
     ]
     return cases
 

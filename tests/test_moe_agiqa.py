@@ -22,7 +22,7 @@ from iqaloss.scorers.base import Request
 from iqaloss.scorers.checkpoints import save
 from iqaloss.scorers.layers.crops import grid_places, pad_to_side, take_crops
 from iqaloss.scorers.layers.wordpiece import WordPiece
-from iqaloss.scorers.moe_agiqa import MoEAGIQA, MoEAGIQAConfig, load_part, read_training_checkpoint
+from iqaloss.scorers.moe_agiqa import MoEAGIQA, MoEAGIQAConfig, load_part
 from iqaloss.scorers.moe_agiqa.config import TINY
 from iqaloss.scorers.moe_agiqa.fusion import CrossAttention, QualityFusion, TopExperts
 from iqaloss.scorers.moe_agiqa.official import _FUSION, _SEMANTIC, OfficialLayout
@@ -272,7 +272,7 @@ def test_the_visual_transformer_is_downloaded_when_asked_for_by_name(
 
 
 @pytest.mark.skipif(torch.__version__ < "2.6", reason="needs torch 2.6")
-def test_the_training_scripts_file_is_read_without_running_code_in_it(tmp_path: Path) -> None:
+def test_the_training_scripts_file_is_read_without_running_code_in_it(tmp_path: Path, images: Tensor) -> None:
     states = official_states(tiny())
     content = {
         "epoch": 3,
@@ -281,19 +281,14 @@ def test_the_training_scripts_file_is_read_without_running_code_in_it(tmp_path: 
         "loss": np.float64(0.25),
     }
     torch.save(content, tmp_path / "best.pth")
-    parts = read_training_checkpoint(tmp_path / "best.pth")
-    assert list(parts) == ["reward", "regressor"]
-    assert parts["regressor"].keys() == states["regressor"].keys()
     torch.save({"vit_model_state_dict": states["vit_prior"], "loss": np.float32(1)}, tmp_path / "prior.pth")
-    assert list(read_training_checkpoint(tmp_path / "prior.pth")) == ["vit_prior"]
-    torch.save({"epoch": 1}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match="lacks reward_model_state_dict"):
-        read_training_checkpoint(tmp_path / "other.pth")
+    best, prior = tmp_path / "best.pth", tmp_path / "prior.pth"
+    parts = {"reward": best, "regressor": best, "vit_prior": prior, "vit": states["vit"]}
+    loaded = load_official("moe-agiqa", parts, **tiny_options())
+    torch.testing.assert_close(loaded(images).score, tiny()(images).score)
     torch.save({"loss": Path("x")}, tmp_path / "code.pth")
     with pytest.raises(ValueError, match="cannot read"):
-        read_training_checkpoint(tmp_path / "code.pth")
-    with pytest.raises(FileNotFoundError):
-        read_training_checkpoint(tmp_path / "none.pth")
+        load_official("moe-agiqa", {**parts, "reward": tmp_path / "code.pth"}, **tiny_options())
 
 
 @pytest.mark.parametrize("options", [{}, {"prior": False}, {"variant": "paper"}, {"dtype": "bf16"}])

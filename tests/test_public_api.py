@@ -40,7 +40,7 @@ def test_every_loss_is_exported() -> None:
 
     assert {*loss_classes(), "EncodedTarget"} == set(iqaloss.losses.__all__)
     assert all(getattr(iqaloss.losses, name).__name__ == name for name in iqaloss.losses.__all__)
-    with pytest.raises(AttributeError, match="no attribute .MDIQALos."):
+    with pytest.raises(AttributeError, match=r"no attribute .MDIQALos."):
         _ = iqaloss.losses.MDIQALos  # type: ignore[attr-defined]
 
 

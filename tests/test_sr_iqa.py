@@ -210,17 +210,28 @@ def test_half_precision_tensors_are_cast() -> None:
     torch.testing.assert_close(scorer(torch.rand(1, 3, 64, 64)).extras["probabilities"].sum(), torch.ones(()))
 
 
-def test_a_rectifier_inside_the_clip_file_is_found() -> None:
-    from iqaloss.scorers.sr_iqa.official import open_checkpoint
-
+def test_the_published_file_is_read_with_the_rectifier_inside(tmp_path: Path) -> None:
     scorer = tiny()
     assert scorer.rectifier is not None
     names = {"hidden": "mlp.0", "out": "mlp.3"}
     rectifier = {f"{names[k.split('.')[0]]}.{k.split('.')[1]}": v for k, v in scorer.rectifier.state_dict().items()}
-    file = {"epoch": 3, "model_state_dict": scorer.clip.state_dict(), "rectifier_state_dict": rectifier}
-    loaded = load_official("sr-iqa", {"clip": open_checkpoint(file)}, clip=TINY.clip)
+    file = {
+        "epoch": 3,
+        "model_state_dict": scorer.clip.state_dict(),
+        "rectifier_state_dict": rectifier,
+        "optimizer_state_dict": {"state": {}, "param_groups": [{"lr": 5e-6}]},
+        "all_results": {"srcc": {"koniq": [np.float64(0.9), np.float64(0.8)]}},
+    }
+    path = tmp_path / "LIQE-SR_0.01.pt"
+    torch.save(file, path)
     images = torch.rand(2, 3, 70, 64)
-    torch.testing.assert_close(loaded(images).score, scorer(images).score)
+    for loaded in (
+        load_official("sr-iqa", {"clip": path}, clip=TINY.clip),
+        load_official("sr-iqa", {"clip": file}, clip=TINY.clip),
+        create_scorer("sr-iqa", weights=path, clip=TINY.clip),
+        create_scorer("sr-iqa", weights=tmp_path, clip=TINY.clip),
+    ):
+        torch.testing.assert_close(loaded(images).score, scorer(images).score)
 
 
 def test_parts_that_do_not_belong_together_are_refused() -> None:

@@ -199,6 +199,16 @@ class Scorer(nn.Module, abc.ABC):
         return copy.deepcopy(self)
 
     @classmethod
+    def open_official(cls, role: str, loaded: Any) -> Any:
+        """Returns the state dict inside what an official file holds; for files that are wrapped in a way of their own.
+
+        Args:
+            role: The role that the file was given for.
+            loaded: What the file holds.
+        """
+        return loaded
+
+    @classmethod
     def from_official(cls: type[S], card: ScorerCard, parts: Mapping[str, Mapping[str, Tensor]], **options: Any) -> S:
         """Builds the scorer from official state dicts, one for each role on the card.
 

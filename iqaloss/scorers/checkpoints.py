@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+import functools
 import hashlib
 import json
 import os
 import re
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from iqaloss._errors import unknown_name
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.cards import EmbeddedFile, WeightFile
+from iqaloss.scorers.reading import read_file
 
 if typing.TYPE_CHECKING:
     from iqaloss.scorers.registry import Entry
@@ -41,19 +43,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is corrupt or holds no state dict; the message names it.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no such checkpoint file: {path}")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            loaded: Any = load_file(path)
-        else:
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(f"cannot read the checkpoint {path} ({path.stat().st_size} bytes): {error}") from error
-    return unwrap(loaded, str(path))
+    return unwrap(read_file(path), str(path))
 
 
 def unwrap(loaded: Any, source: str) -> dict[str, Tensor]:
@@ -286,14 +276,19 @@ def load_official_parts(item: Entry, parts: Mapping[str, Part], options: Mapping
     missing = [file.role for file in card.files if not file.optional and file.role not in parts]
     if missing:
         raise ValueError(f"{card.name}: no weights for role {', '.join(missing)}.\n{card.how_to_get_weights()}")
-    states = {role: _read_part(part) for role, part in parts.items()}
+    states = {
+        role: _read_part(part, functools.partial(item.scorer_class.open_official, role)) for role, part in parts.items()
+    }
     return item.scorer_class.from_official(card, states, **options)
 
 
-def _read_part(part: Part) -> dict[str, Tensor]:
+def _read_part(part: Part, opener: Callable[[Any], Any]) -> dict[str, Tensor]:
     if isinstance(part, (str, Path)):
-        return read_state_dict(part)
+        return unwrap(opener(read_file(part)), str(part))
     if isinstance(part, Mapping):
-        return unwrap(part, "the given state dict")
+        return unwrap(opener(part), "the given state dict")
     # Several files that make up one role keep their order in the key: the model's table joins them.
-    return {f"{index}:{key}": value for index, file in enumerate(part) for key, value in _read_part(file).items()}
+    joined = {}
+    for index, file in enumerate(part):
+        joined.update({f"{index}:{key}": value for key, value in _read_part(file, opener).items()})
+    return joined

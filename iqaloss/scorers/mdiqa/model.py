@@ -149,7 +149,7 @@ class MDIQA(Scorer):
 
     def _local_scores(self, images: Tensor, found: BranchOutput) -> Tensor:
         semantic = None if self.clip is None else self.clip(images)
-        local = {} if self.local is None else self.local
+        local: Mapping[str, nn.Module] = {} if self.local is None else self.local  # type: ignore[assignment]
         return torch.stack([module(found.features[name], semantic) for name, module in local.items()], dim=1)
 
     @classmethod

@@ -9,17 +9,14 @@ from __future__ import annotations
 from iqaloss.scorers.cards import CLIP_MEAN, CLIP_STD, ScorerCard, WeightFile
 from iqaloss.scorers.moe_agiqa.config import OFFICIAL, TINY, VISUAL_TAG, ExpertConfig, MoEAGIQAConfig
 from iqaloss.scorers.moe_agiqa.model import MoEAGIQA
-from iqaloss.scorers.moe_agiqa.official import load_part, read_training_checkpoint
+from iqaloss.scorers.moe_agiqa.official import load_part
 from iqaloss.scorers.moe_agiqa.semantic import PromptTokens
 from iqaloss.scorers.registry import register_scorer
 
-__all__ = ["ExpertConfig", "MoEAGIQA", "MoEAGIQAConfig", "PromptTokens", "load_part", "read_training_checkpoint"]
+__all__ = ["ExpertConfig", "MoEAGIQA", "MoEAGIQAConfig", "PromptTokens", "load_part"]
 
 _CODE = "https://github.com/37s/MoE-AGIQA"
-_MADE_BY = (
-    f"no address: its authors publish none; the training scripts of {_CODE} make it, and "
-    "iqaloss.scorers.moe_agiqa.read_training_checkpoint takes it out"
-)
+_MADE_BY = f"no address: its authors publish none; the training scripts of {_CODE} write it"
 
 register_scorer(
     ScorerCard(
@@ -37,10 +34,8 @@ register_scorer(
             "past it the features hold the prompt's content, which prediction and target share"
         ),
         files=(
-            WeightFile("reward", ("reward.*",), f"{_MADE_BY} ('reward_model_state_dict' of best.pth)", "none stated"),
-            WeightFile(
-                "regressor", ("regressor.*",), f"{_MADE_BY} ('regressor_model_state_dict' of best.pth)", "none stated"
-            ),
+            WeightFile("reward", ("reward.*",), f"{_MADE_BY} (into best.pth)", "none stated"),
+            WeightFile("regressor", ("regressor.*",), f"{_MADE_BY} (into best.pth)", "none stated"),
             WeightFile("vit", ("vit.*",), f"https://huggingface.co/timm/{VISUAL_TAG}", "Apache-2.0", optional=True),
             WeightFile(
                 "vit_prior",

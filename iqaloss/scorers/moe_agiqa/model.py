@@ -187,6 +187,13 @@ class MoEAGIQA(Scorer):
         return self.semantic(square.to(_dtype_of(self.semantic)), self.tokenise(prompts).expand(batch))
 
     @classmethod
+    def open_official(cls, role: str, loaded: Any) -> Any:
+        """Takes the role's part out of a training checkpoint, which holds several."""
+        from iqaloss.scorers.moe_agiqa.official import open_checkpoint
+
+        return open_checkpoint(role, loaded)
+
+    @classmethod
     def from_official(cls, card: ScorerCard, parts: Mapping[str, Mapping[str, Tensor]], **options: Any) -> MoEAGIQA:
         """Builds the scorer from official state dicts.
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import torch
 from torch import Tensor, nn
 
 from iqaloss._errors import unknown_name
@@ -151,45 +149,14 @@ def _configure(prior: bool, options: Mapping[str, Any]) -> MoEAGIQAConfig:
     return replace(OFFICIAL, **{"prior": prior, **options})
 
 
-def read_training_checkpoint(path: str | Path) -> dict[str, dict[str, Tensor]]:
-    """Reads what the published training scripts write, without running code in it.
+_ENTRIES = {
+    "reward": "reward_model_state_dict",
+    "regressor": "regressor_model_state_dict",
+    "vit_prior": "vit_model_state_dict",
+}
 
-    Args:
-        path: ``best.pth`` of the fine-tuning, or of the prior's training.
 
-    Returns:
-        Role to state dict, for ``load_official``: ``reward`` and ``regressor``, or ``vit_prior``.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it holds neither.
-        RuntimeError: If torch is older than 2.6, which cannot be told which NumPy scalars are safe.
-
-    Example:
-        >>> parts = {**read_training_checkpoint("best.pth"), "vit": "vit.safetensors"}  # doctest: +SKIP
-        >>> scorer = load_official("moe-agiqa", parts)  # doctest: +SKIP
-    """
-    import numpy as np
-
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no such checkpoint file: {path}")
-    if torch.__version__ < "2.6":
-        raise RuntimeError(f"reading {path} needs torch 2.6 or newer, this is {torch.__version__}")
-    # The loss was written as a NumPy scalar, under a module name that later NumPy versions changed.
-    zero: Any = np.float64(0)
-    scalar = zero.__reduce__()[0]
-    known: list[Any] = [np.dtype, type(np.dtype("float32")), type(np.dtype("float64")), scalar]
-    known += [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
-    try:
-        with torch.serialization.safe_globals(known):
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(f"cannot read the checkpoint {path} ({path.stat().st_size} bytes): {error}") from error
-    if "vit_model_state_dict" in loaded:
-        return {"vit_prior": loaded["vit_model_state_dict"]}
-    roles = {"reward": "reward_model_state_dict", "regressor": "regressor_model_state_dict"}
-    missing = [name for name in roles.values() if name not in loaded]
-    if missing:
-        raise ValueError(f"{path} lacks {', '.join(missing)}: it was not written by MoE-AGIQA's training")
-    return {role: loaded[name] for role, name in roles.items()}
+def open_checkpoint(role: str, loaded: Any) -> Any:
+    """Takes a role's state dict out of what the published training scripts write; anything else stays as it is."""
+    inside = loaded.get(_ENTRIES.get(role)) if isinstance(loaded, Mapping) else None
+    return loaded if inside is None else inside

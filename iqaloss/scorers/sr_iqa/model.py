@@ -176,6 +176,14 @@ class SRIQA(Scorer):
         return maniqa(windows.flatten(0, 1)).unflatten(0, windows.shape[:2]).mean(dim=1)
 
     @classmethod
+    def open_official(cls, role: str, loaded: Any) -> Any:
+        """Opens the published file of role ``clip``, which may hold a rectifier as well."""
+        from iqaloss.scorers.sr_iqa.official import open_checkpoint
+
+        wrapped = role == "clip" and isinstance(loaded, Mapping) and "model_state_dict" in loaded
+        return open_checkpoint(loaded) if wrapped else loaded
+
+    @classmethod
     def from_official(cls, card: ScorerCard, parts: Mapping[str, Mapping[str, Tensor]], **options: Any) -> SRIQA:
         """Builds the scorer from the official CLIP and, if there is one, the rectifier with MANIQA."""
         from iqaloss.scorers.sr_iqa.official import convert

@@ -21,6 +21,7 @@ from iqaloss.training.engine.collective import gather_with_gradient
 from iqaloss.training.engine.ema import WeightAverage
 from iqaloss.training.engine.learning_rate import cosine, factor
 from iqaloss.training.engine.sampling import Shards, StreamPlan, steps_per_epoch, turns
+from iqaloss.training.engine.streams import Streams
 from iqaloss.training.engine.trainer import Trainer
 from iqaloss.training.engine.validation import correlations
 from iqaloss.training.recipes.files import recipe_from
@@ -204,6 +205,7 @@ KILLED = """
 import os, signal, sys
 import torch
 from iqaloss.training.engine import checkpointing
+from iqaloss.training.engine.streams import Streams
 from iqaloss.training.engine.trainer import Trainer
 from iqaloss.training.recipes.files import recipe_from
 import json
@@ -251,6 +253,36 @@ def test_a_failed_write_leaves_the_old_state(tmp_path: Path) -> None:
     with pytest.raises(AttributeError):
         write_state({"step": lambda: 2}, path)
     assert read_state(path)["step"] == 1
+
+
+@pytest.mark.parametrize("draw", ["all", "one"])
+def test_streams_opened_at_a_step_go_on_with_its_batches(table: Path, draw: str) -> None:
+    values = small_recipe(table)
+    first = values["data"]["train"][0]
+    values["data"].update(draw=draw, train=[first, {**first, "name": "again", "batch_size": 3}])
+    recipe = recipe_from(values)
+    streams = Streams(recipe, Shards(), torch.device("cpu"))
+
+    def batches(start: int, stop: int) -> list[tuple[str, list[int]]]:
+        streams.open(start)
+        steps = list(islice(turns(streams.plans, draw, recipe.run.seed), start, stop))
+        names = [name for chosen in steps for passes in streams.passes(chosen) for name in passes]
+        return [(name, streams.next(name)["draw"].tolist()) for name in names]
+
+    whole = batches(0, 12)
+    assert batches(5, 12) == whole[-len(batches(5, 12)) :]
+    assert {name for name, _ in whole} == {"rated", "again"}
+
+
+def test_bfloat16_trains_after_a_training_in_float32(table: Path, tmp_path: Path) -> None:
+    values = small_recipe(table, steps=2, validate_every=2)
+    train(values, tmp_path / "fp32")
+    values["run"]["precision"] = "bf16"
+    trainer = train(values, tmp_path / "bf16")
+    assert trainer.accelerator.mixed_precision == "bf16"
+    one, two = load_file(tmp_path / "fp32" / "last.safetensors"), load_file(tmp_path / "bf16" / "last.safetensors")
+    assert all(value.dtype == torch.float32 for value in two.values() if value.is_floating_point())
+    assert any(not torch.equal(one[name], two[name]) for name in one)
 
 
 @pytest.mark.parametrize("change", [{"accumulate": 2}, {}])

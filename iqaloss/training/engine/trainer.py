@@ -58,11 +58,13 @@ class Trainer:
     ) -> None:
         try:
             from accelerate import Accelerator, DistributedDataParallelKwargs
+            from accelerate.state import AcceleratorState
         except ImportError as error:
             raise missing_package("accelerate", "train", "training") from error
         self.recipe, self.out = recipe, Path(out)
         if not resume and (self.out / STATE).is_file():
             raise FileExistsError(f"{self.out} holds a training already: resume it, or choose another folder")
+        AcceleratorState._reset_state()  # an earlier training of this process may have had another precision
         self.accelerator = Accelerator(
             mixed_precision=recipe.run.precision,
             cpu=cpu,

@@ -14,7 +14,15 @@ from iqaloss.training.embedded import data, degrade, evaluate, objectives, views
 from iqaloss.training.embedded.recipe import Recipe
 
 TINY_RECIPE = Recipe(
-    steps=4, batch=4, groups=2, sizes=(48, 64), crop_sizes=(48, 64), warmup=1, frozen_blocks=1, warm_epochs=0
+    steps=4,
+    batch=4,
+    groups=2,
+    sizes=(48, 64),
+    crop_sizes=(48, 64),
+    warmup=1,
+    frozen_blocks=1,
+    warm_epochs=0,
+    bf16=False,
 )
 
 
@@ -51,7 +59,8 @@ def test_degradation_keeps_shape_and_range_and_grows_with_strength(
     for strength in (0.1, 0.4, 0.7, 1.0):
         worse = item.apply(picture, strength, torch.Generator().manual_seed(0))
         assert worse.shape == picture.shape
-        assert -1e-4 <= float(worse.min()) and float(worse.max()) <= 1 + 1e-4
+        assert float(worse.min()) >= -1e-4
+        assert float(worse.max()) <= 1 + 1e-4
         distances.append(float((worse - picture).abs().mean()))
     assert distances == sorted(distances)
     assert distances[0] < 0.6 * distances[-1]
@@ -71,7 +80,7 @@ def test_published_split_is_a_thousand_training_names_chosen_by_hash() -> None:
     names = data.published_validation_names()
     assert len(names) == 1000
     assert all(name.startswith(("ss01 (", "ss02 (", "ss03 (")) for name in names)
-    assert list(names) != sorted(names) and data.choose_validation(sorted(names), 1000) == sorted(names)
+    assert data.choose_validation(sorted(names), 1000) == sorted(names)
 
 
 def test_split_holds_out_published_names_and_never_overlaps(photographs: Path) -> None:
@@ -80,7 +89,8 @@ def test_split_holds_out_published_names_and_never_overlaps(photographs: Path) -
     assert [rows.names[i] for i in held] == ["ss03 (3).png"]
     assert sorted(training + held) == list(range(12))
     training, held = data.split_rows(rows)  # other data than BIQ2021
-    assert len(held) == 4 and not set(training) & set(held)
+    assert len(held) == 4
+    assert not set(training) & set(held)
 
 
 def test_rows_without_a_table_or_with_bad_scores_are_refused(tmp_path: Path, photographs: Path) -> None:
@@ -109,8 +119,10 @@ def test_group_targets_fall_in_the_matching_dimension_only(picture: torch.Tensor
         own = degrade.DIMENSIONS.index(item.dimension)
         falls = group.targets[0] - group.targets
         assert float(falls[:, [i for i in range(5) if i != own]].abs().max()) == 0.0
-        assert bool((falls[:, own].diff() >= 0).all()) and float(falls[-1, own]) > 0.1
-        assert group.known[own] == 1 and group.matching.tolist().index(1.0) == own
+        assert bool((falls[:, own].diff() >= 0).all())
+        assert float(falls[-1, own]) > 0.1
+        assert group.known[own] == 1
+        assert group.matching.tolist().index(1.0) == own
 
 
 def test_every_pass_visits_every_row_once() -> None:
@@ -175,7 +187,8 @@ def test_training_moves_heads_and_keeps_frozen_parts(photographs: Path, tmp_path
     parts = trainer.train_step()
     assert {"plcc", "curve", "selective", "order", "overall"} <= set(parts)
     moved = {name for name, value in trainer.scorer.state_dict().items() if not torch.equal(value, before[name])}
-    assert any(".heads." in name for name in moved) and any(".trunk." in name for name in moved)
+    assert any(".heads." in name for name in moved)
+    assert any(".trunk." in name for name in moved)
     assert not any("running_" in name or "conv_stem" in name or ".bn" in name for name in moved)
 
 
@@ -185,7 +198,7 @@ def test_resuming_with_another_recipe_or_from_nothing_is_refused(photographs: Pa
         trainer.resume()
     trainer.save()
     other = _trainer(photographs, tmp_path, dataclasses.replace(TINY_RECIPE, seed=2))
-    with pytest.raises(ValueError, match="another recipe|with the recipe"):
+    with pytest.raises(ValueError, match="with the recipe"):
         other.resume()
 
 

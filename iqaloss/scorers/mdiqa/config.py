@@ -49,6 +49,7 @@ class FusionConfig:
         clip: Whether the local scores see CLIP's RN50 tokens.
         statistics: Hidden width of a part, not in the paper, that adds to the scores what the mean and
             standard deviation of the first backbone's levels tell; 0 leaves it out.
+        appearance: Whether that part also sees mean and standard deviation of colours and luminance.
     """
 
     weight_trunk: str | None = "mobilenetv3_large_100"
@@ -57,6 +58,7 @@ class FusionConfig:
     local: bool = True
     clip: bool = True
     statistics: int = 0
+    appearance: bool = False
 
 
 FUSIONS = {
@@ -90,7 +92,7 @@ OFFICIAL = MDIQAConfig((BranchConfig("technical", TECHNICAL), BranchConfig("aest
 
 MOBILE = MDIQAConfig(
     (BranchConfig("technical", TECHNICAL, "tf_efficientnet_lite0", width=64, hidden=256, gate_width=8),),
-    FusionConfig(weight_trunk=None, clip=False, statistics=256),
+    FusionConfig(weight_trunk=None, clip=False, statistics=256, appearance=True),
 )
 
 _SMALL = {"trunk": "mobilenetv3_small_050", "width": 16, "heads": 2, "hidden": 32, "gate_width": 4}
@@ -102,5 +104,5 @@ TINY = MDIQAConfig(
 
 TINY_MOBILE = MDIQAConfig(
     (BranchConfig("technical", TECHNICAL, **_SMALL),),  # type: ignore[arg-type]
-    FusionConfig(weight_trunk=None, clip=False, statistics=8),
+    FusionConfig(weight_trunk=None, clip=False, statistics=8, appearance=True),
 )

@@ -101,7 +101,7 @@ class LocalScore(nn.Module):
 
 
 class StatisticScores(nn.Module):
-    """What the mean and standard deviation of every backbone channel tell about each dimension.
+    """What the mean and standard deviation of colours and of every backbone channel tell about each dimension.
 
     Texture and noise show in second moments, which attention over averaged maps does not see. The statistics
     are standardised with stored constants before two small MLPs read them.
@@ -110,14 +110,16 @@ class StatisticScores(nn.Module):
         channels: Channels of the backbone's levels.
         hidden: Hidden width.
         dimensions: Number of scores.
+        appearance: Whether colours are measured too (see :func:`appearance_maps`).
     """
 
     center: Tensor
     spread: Tensor
 
-    def __init__(self, channels: list[int], hidden: int, dimensions: int) -> None:
+    def __init__(self, channels: list[int], hidden: int, dimensions: int, appearance: bool) -> None:
         super().__init__()
-        count = 2 * sum(channels)
+        self.appearance = appearance
+        count = 2 * (sum(channels) + (len(APPEARANCE) if appearance else 0))
         self.register_buffer("center", torch.zeros(count))
         self.register_buffer("spread", torch.ones(count))
         self.dimension = self._reader(count, hidden, dimensions, dropout=0.2)
@@ -130,10 +132,27 @@ class StatisticScores(nn.Module):
         nn.init.zeros_(last.bias)
         return nn.Sequential(nn.Dropout(dropout), nn.Linear(count, hidden), nn.GELU(), nn.Dropout(dropout), last)
 
-    def forward(self, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Returns what is added to the dimensions' scores ``[B, D]`` and to the local scores ``[B, D]``."""
-        standard = (level_statistics(levels) - self.center) / self.spread
+        seen = [appearance_maps(images), *levels] if self.appearance else levels
+        standard = (level_statistics(seen) - self.center) / self.spread
         return self.dimension(standard), self.local(standard)
+
+
+APPEARANCE = ("red", "green", "blue", "luma", "red - green", "yellow - blue", "chroma", "shadows", "highlights")
+
+
+def appearance_maps(images: Tensor) -> Tensor:
+    """Returns what backbones learn to ignore, ``[B, 9, H, W]`` for images in ``[0, 1]``.
+
+    RGB, luma, two opponent colours, chroma, and soft masks of shadows and highlights near clipping.
+    """
+    red, green, blue = images.unbind(dim=1)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    first, second = red - green, 0.5 * (red + green) - blue
+    chroma = (first.square() + second.square() + 1e-3).sqrt()  # the constant bounds the slope at grey
+    dark, bright = torch.sigmoid(20.0 * (0.08 - luma)), torch.sigmoid(20.0 * (luma - 0.92))
+    return torch.stack([red, green, blue, luma, first, second, chroma, dark, bright], dim=1)
 
 
 def level_statistics(levels: list[Tensor]) -> Tensor:

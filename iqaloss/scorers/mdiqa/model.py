@@ -62,6 +62,7 @@ class MDIQA(Scorer):
                 self.branches[first.name].backbone.trunk.feature_info.channels(),  # type: ignore[union-attr, operator]
                 fusion.statistics,
                 count,
+                fusion.appearance,
             )
             if fusion.statistics
             else None
@@ -110,7 +111,7 @@ class MDIQA(Scorer):
         found = self._run_branches(normalised, scored, mapped, weighted)
         added = None
         if self.statistics is not None and (scored or local):
-            of_dimensions, added = self.statistics(found.levels)
+            of_dimensions, added = self.statistics(images, found.levels)
             found.scores = {name: found.scores[name] + of_dimensions[:, everything.index(name)] for name in scored}
         output = ScoreOutput(
             dimensions={name: found.scores[name] for name in everything if name in (request.dimensions or ())},

@@ -24,7 +24,7 @@ from iqaloss.training.embedded.warmstart import (
     fit_statistics,
     initialise,
     load_imagenet,
-    stored_statistics,
+    scored_statistics,
 )
 
 _DESCRIPTION = """\
@@ -92,10 +92,10 @@ def train(arguments: Sequence[str]) -> int:
     load_imagenet(scorer, given.weights)
     initialise(scorer)
     if recipe.warm_epochs and not given.resume:
-        statistics = stored_statistics(scorer, images, given.out / "statistics.pt", progress)
+        scored = scored_statistics(scorer, images, training, recipe, given.out / "scored.pt", progress)
         clean = clean_indices(rows, training)
         degraded = degraded_statistics(scorer, images, clean, recipe, given.out / "degraded.pt", progress)
-        fit_statistics(scorer, statistics, torch.tensor(rows.scores), training, degraded, recipe, progress)
+        fit_statistics(scorer, scored, torch.tensor(rows.scores), degraded, recipe, progress)
     trainer = Trainer(scorer, images, rows, training, recipe, given.out)
     if given.resume:
         trainer.resume()

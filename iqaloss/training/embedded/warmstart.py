@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from iqaloss.scorers.mdiqa.fusion import level_statistics
+from iqaloss.scorers.mdiqa.fusion import appearance_maps, level_statistics
 from iqaloss.scorers.mdiqa.model import MDIQA
 from iqaloss.training.embedded.data import DecodedImages
 from iqaloss.training.embedded.objectives import degradation_loss, human_loss
 from iqaloss.training.embedded.recipe import Recipe
-from iqaloss.training.embedded.views import degraded_groups, resize, stack_groups, step_generator
+from iqaloss.training.embedded.views import degraded_groups, resize, scored_views, stack_groups, step_generator
 
 Progress = Callable[[str, int, int], None]
 SIDE = 256
@@ -58,59 +58,72 @@ def initialise(scorer: MDIQA) -> None:
 
 
 @torch.no_grad()
-def stored_statistics(
-    scorer: MDIQA, images: DecodedImages, cache: Path, progress: Progress, bf16: bool = True
-) -> Tensor:
-    """Returns the backbone's channel statistics of every photograph at 256x256, computed once."""
+def view_statistics(scorer: MDIQA, views: Tensor, bf16: bool = True) -> Tensor:
+    """Returns the statistics ``[B, K]`` of views ``[B, 3, H, W]`` under the scorer's backbone."""
+    batch = scorer.normalise(views).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(views.device.type, torch.bfloat16, enabled=bf16):
+        levels = trunk_of(scorer)(batch)
+    return level_statistics([appearance_maps(views), *levels])
+
+
+def stored(cache: Path, compute: Callable[[], list[tuple[Tensor, ...]]]) -> tuple[Tensor, ...]:
+    """Returns the tensors in a file; computes, joins and stores them when there is no file."""
     if cache.is_file():
-        stored: Tensor = torch.load(cache, weights_only=True)
-        if len(stored) == len(images):
-            return stored
-    trunk, parts = trunk_of(scorer), []
-    for start in range(0, len(images), 32):
-        batch = torch.stack([resize(images.full(i), SIDE, SIDE) for i in range(start, min(start + 32, len(images)))])
-        batch = scorer.normalise(batch).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            levels = trunk(batch)
-        parts.append(level_statistics(levels))
-        progress("statistics", start, len(images))
-    stored = torch.cat(parts)
+        kept: tuple[Tensor, ...] = torch.load(cache, weights_only=True)
+        return kept
+    joined = tuple(torch.cat(parts) for parts in zip(*compute()))
     partial = cache.with_suffix(".partial")
-    torch.save(stored, partial)
+    torch.save(joined, partial)
     os.replace(partial, cache)
-    return stored
+    return joined
 
 
-@torch.no_grad()
+def scored_statistics(
+    scorer: MDIQA, images: DecodedImages, rows: list[int], recipe: Recipe, cache: Path, progress: Progress
+) -> tuple[Tensor, ...]:
+    """Returns statistics ``[N, K]`` of scored photographs and their rows ``[N]``.
+
+    Each photograph is seen whole at 256x256 and in one random view (see :func:`scored_views`).
+    """
+
+    def compute() -> list[tuple[Tensor, ...]]:
+        found: list[tuple[Tensor, ...]] = []
+        for start in range(0, len(rows), 32):
+            chosen = rows[start : start + 32]
+            whole = torch.stack([resize(images.full(i), SIDE, SIDE) for i in chosen])
+            generator = step_generator(recipe.seed + 20, start)
+            random = scored_views(images, chosen, dataclasses.replace(recipe, native=0.5), generator)
+            numbers = torch.tensor(chosen)
+            found += [(view_statistics(scorer, views, recipe.bf16), numbers) for views in (whole, random)]
+            progress("statistics of photographs", start, len(rows))
+        return found
+
+    return stored(cache, compute)
+
+
 def degraded_statistics(
     scorer: MDIQA, images: DecodedImages, clean: list[int], recipe: Recipe, cache: Path, progress: Progress
 ) -> tuple[Tensor, ...]:
-    """Returns the backbone's statistics of degraded versions ``[G, V, K]`` with their targets, computed once."""
-    if cache.is_file():
-        stored: tuple[Tensor, ...] = torch.load(cache, weights_only=True)
-        return stored
-    recipe = dataclasses.replace(recipe, groups=8, versions=5, crop_sizes=(96, 128, 160, 192, 224))
-    trunk, found, described = trunk_of(scorer), [], []
-    for step in range(recipe.warm_groups // recipe.groups):
-        groups = degraded_groups(images, clean, recipe, step_generator(recipe.seed + 10, step))
-        views = scorer.normalise(torch.cat([group.images for group in groups]))
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
-            levels = trunk(views.contiguous(memory_format=torch.channels_last))
-        found.append(level_statistics(levels).unflatten(0, (len(groups), recipe.versions)))
-        described.append(stack_groups(groups))
-        progress("statistics of degraded versions", step, recipe.warm_groups // recipe.groups)
-    stored = (torch.cat(found), *(torch.cat(parts) for parts in zip(*described)))
-    partial = cache.with_suffix(".partial")
-    torch.save(stored, partial)
-    os.replace(partial, cache)
-    return stored
+    """Returns statistics ``[G, V, K]`` of degraded versions, with their targets, known and matching dimensions."""
+    recipe = dataclasses.replace(recipe, groups=8, crop_sizes=(64, 96, 128, 160, 192, 224))
+    total = recipe.warm_groups // recipe.groups
+
+    def compute() -> list[tuple[Tensor, ...]]:
+        found: list[tuple[Tensor, ...]] = []
+        for step in range(total):
+            groups = degraded_groups(images, clean, recipe, step_generator(recipe.seed + 10, step))
+            seen = view_statistics(scorer, torch.cat([group.images for group in groups]), recipe.bf16)
+            found.append((seen.unflatten(0, (len(groups), recipe.versions)), *stack_groups(groups)))
+            progress("statistics of degraded versions", step, total)
+        return found
+
+    return stored(cache, compute)
 
 
 def fit_statistics(
     scorer: MDIQA,
-    statistics: Tensor,
+    scored: tuple[Tensor, ...],
     scores: Tensor,
-    rows: list[int],
     degraded: tuple[Tensor, ...],
     recipe: Recipe,
     progress: Progress,
@@ -119,9 +132,8 @@ def fit_statistics(
 
     Args:
         scorer: The scorer.
-        statistics: Statistics of all photographs, ``[N, K]``.
-        scores: Their human scores, ``[N]``.
-        rows: The photographs to fit on.
+        scored: What :func:`scored_statistics` returns.
+        scores: Human scores of all rows.
         degraded: What :func:`degraded_statistics` returns.
         recipe: The settings.
         progress: Is told how far it is.
@@ -129,9 +141,10 @@ def fit_statistics(
     part = scorer.statistics
     if part is None:
         raise ValueError("the warm start needs a configuration with statistics > 0")
-    part.center.copy_(statistics[rows].mean(dim=0))
-    part.spread.copy_(statistics[rows].std(dim=0).clamp_min(1e-3))
-    inputs, targets = ((statistics - part.center) / part.spread)[rows], scores[rows]
+    statistics, rows = scored
+    part.center.copy_(statistics.mean(dim=0))
+    part.spread.copy_(statistics.std(dim=0).clamp_min(1e-3))
+    inputs, targets = (statistics - part.center) / part.spread, scores[rows]
     versions, *described = degraded
     versions = (versions - part.center) / part.spread
     optimiser = torch.optim.AdamW(
@@ -143,7 +156,7 @@ def fit_statistics(
         lr=2e-3,
         weight_decay=0.0,
     )
-    total = recipe.warm_epochs * max(1, len(rows) // 256)
+    total = recipe.warm_epochs * max(1, len(rows) // 512)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, [2e-3, 4e-3, 1e-2], total_steps=max(2, total))
     generator = torch.Generator().manual_seed(recipe.seed)
     torch.manual_seed(recipe.seed)

@@ -11,17 +11,18 @@ from typing import Any
 import pytest
 import test_layouts
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from training_data import write_methods, write_rated_images
 
 from iqaloss import IQALoss, create_scorer
 from iqaloss.training.engine import trainer as trainer_module
-from iqaloss.training.engine.building import build_task
+from iqaloss.training.engine.building import apply_start, build_scorer, build_task
 from iqaloss.training.engine.data import load_manifest
 from iqaloss.training.engine.resuming import training_state
 from iqaloss.training.engine.trainer import Trainer
 from iqaloss.training.recipes import list_recipes, read_recipe
 from iqaloss.training.recipes.files import read_values, recipe_from
+from iqaloss.training.tasks import task_class
 from iqaloss.training.tasks.base import Moment
 
 for package in ("accelerate", "tensorboard", "scipy", "yaml"):
@@ -422,3 +423,50 @@ def test_finetune_from_the_command_line(folder: Path, tmp_path: Path, capsys: py
     assert "did you mean" in capsys.readouterr().err
     assert main(["train"]) == 0
     assert "PMT-IQA on BID" in capsys.readouterr().out
+
+
+def published_weights(folder: Path) -> None:
+    """Files with the names and tensors of the published starting weights, but random values."""
+    import open_clip
+    import timm
+
+    for file, model in {
+        "resnet50.a1_in1k": "resnet50",
+        "resnet50.tv_in1k": "resnet50",
+        "mobilenetv3_large_100.ra_in1k": "mobilenetv3_large_100",
+        "vit_base_patch16_224.augreg_in21k_ft_in1k": "vit_base_patch16_224",
+    }.items():
+        save_file(timm.create_model(model, pretrained=False).state_dict(), folder / f"{file}.safetensors")
+    for file, model in {"clip_rn50": "RN50", "clip_vit_b32": "ViT-B-32-quickgelu"}.items():
+        state = open_clip.create_model(model, pretrained=None).state_dict()
+        save_file({name: value.contiguous() for name, value in state.items()}, folder / f"{file}.safetensors")
+
+
+START_FROM_PUBLISHED = (
+    "mdiqa_technical_spaq",
+    "mdiqa_aesthetic_para",
+    "mdiqa_fusion_koniq",
+    "lar_iqa_authentic",
+    "lar_iqa_synthetic",
+    "pmt_iqa_bid",
+    "pmt_iqa_bid_released",
+    "moe_agiqa_prior",
+    "sr_iqa_base",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", START_FROM_PUBLISHED)
+def test_published_starting_weights_fit_the_published_architecture(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("open_clip")
+    published_weights(tmp_path)
+    recipe = read_recipe(name)
+    starts = [start for start in recipe.start if start.file.startswith("weights/")]
+    assert starts
+    scorer = build_scorer(recipe, task_class(recipe.task).scorer_options(recipe))
+    for start in starts:
+        path = tmp_path / Path(start.file).name
+        apply_start(scorer, dataclasses.replace(start, file=str(path)), task_class(recipe.task))
+        module, given = scorer.get_submodule("prior" if start.role == "vit_prior" else start.module), load_file(path)
+        name, value = next((name, value) for name, value in module.state_dict().items() if value.ndim > 1)
+        assert torch.equal(value, given[start.prefix + name])

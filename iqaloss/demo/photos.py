@@ -108,7 +108,7 @@ def prepare(training: Sequence[Path], held_out: Sequence[Path], folder: Path) ->
     finished = folder / name / "finished"
     if not finished.exists():
         for index, path in enumerate(training):
-            for place, tile in _tiles(_read(path)):
+            for place, tile in tiles(_read(path), TILE):
                 _write_pair(tile, photos.train, f"{index:02d}_{path.stem}_{place}")
         for path in held_out:
             _write_pair(_centre(_read(path), SHOWN), photos.held_out, path.stem)
@@ -123,18 +123,24 @@ def _read(path: Path) -> Image.Image:
     return image
 
 
-def _tiles(image: Image.Image) -> list[tuple[str, Image.Image]]:
-    """Cuts an image into overlapping tiles that reach its edges."""
+def tiles(image: Image.Image, side: int) -> list[tuple[str, Image.Image]]:
+    """Cuts an image into tiles, named by their places, that overlap as little as covering all of it takes.
+
+    Example:
+        >>> [place for place, tile in tiles(Image.new("RGB", (300, 200)), 200)]
+        ['0_0', '0_100']
+    """
+    wide, high = min(side, image.width), min(side, image.height)
     return [
-        (f"{top}_{left}", image.crop((left, top, left + TILE, top + TILE)))
-        for top in _starts(image.height)
-        for left in _starts(image.width)
+        (f"{top}_{left}", image.crop((left, top, left + wide, top + high)))
+        for top in _starts(image.height, high)
+        for left in _starts(image.width, wide)
     ]
 
 
-def _starts(length: int) -> list[int]:
-    count = max(1, -(-length // TILE))
-    return [round(i * (length - TILE) / max(1, count - 1)) for i in range(count)] if length >= TILE else [0]
+def _starts(length: int, side: int) -> list[int]:
+    count = -(-length // side)
+    return [round(i * (length - side) / max(1, count - 1)) for i in range(count)]
 
 
 def _centre(image: Image.Image, most: int) -> Image.Image:

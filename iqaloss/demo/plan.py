@@ -50,6 +50,7 @@ class Plan:
         features: Width of the network.
         blocks: Its depth.
         loss_weight: Weight of the quality loss beside the pixel loss, whose own is 1.
+        mode: Of the quality loss.
         minutes: About how long all of it takes on one core.
         scorer: The scorer, as a recipe writes it.
         runs: The compared trainings.
@@ -64,6 +65,7 @@ class Plan:
     features: int = 32
     blocks: int = 8
     loss_weight: float = 0.05
+    mode: str = "nr"
     minutes: float = 8.0
     scorer: str | Mapping[str, Any] = "mdiqa-mobile"
     runs: tuple[Run, ...] = field(default=RUNS)

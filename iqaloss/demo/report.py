@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from iqaloss.demo.photos import tiles
 from iqaloss.demo.plan import SCALE, Plan
 from iqaloss.scorers.registry import entry
 
 INDEPENDENT = "Crété sharpness"
 """The sharpness measure that is not ours: one minus the blur of Crété-Roffet et al. (SPIE 6492, 2007)."""
+
+JUDGED = 256
+"""The scorer judges tiles of this side, the size of the photographs that it was validated on."""
 
 Row = dict[str, float]
 
@@ -23,7 +27,8 @@ def measure(image: Image.Image, truth: Image.Image, plan: Plan) -> Row:
     """Measures a restored picture against the true one.
 
     PSNR and SSIM are BasicSR's, on the Y channel and without the outer :data:`~iqaloss.demo.plan.SCALE` pixels;
-    the overall score and the dimensions are the scorer's; the last column is scikit-image's ``blur_effect``.
+    the overall score and the dimensions are the scorer's, means over tiles of :data:`JUDGED` pixels; the last
+    column is scikit-image's ``blur_effect``.
     """
     from basicsr.metrics import calculate_psnr, calculate_ssim
     from skimage.measure import blur_effect
@@ -36,8 +41,15 @@ def measure(image: Image.Image, truth: Image.Image, plan: Plan) -> Row:
         "PSNR (Y)": float(calculate_psnr(bgr, true_bgr, SCALE, test_y_channel=True)),
         "SSIM (Y)": float(calculate_ssim(bgr, true_bgr, SCALE, test_y_channel=True)),
     }
-    for dimension in (OVERALL, *entry(name).card.dimensions):
-        row[dimension] = calculate_iqa(bgr, crop_border=SCALE, scorer=plan.scorer, dimension=dimension)
+    judged = [np.asarray(tile)[:, :, ::-1] for _, tile in tiles(image, JUDGED)]
+    verdicts = [
+        {
+            dimension: calculate_iqa(tile, scorer=plan.scorer, dimension=dimension)
+            for dimension in (OVERALL, *entry(name).card.dimensions)
+        }
+        for tile in judged
+    ]
+    row.update(average(verdicts))
     row[INDEPENDENT] = 1.0 - float(blur_effect(np.asarray(image.convert("L"), dtype=np.float64) / 255))
     return row
 

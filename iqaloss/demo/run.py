@@ -11,7 +11,7 @@ from PIL import Image
 from iqaloss.demo.photos import Photos, find_photos, prepare
 from iqaloss.demo.picture import side_by_side
 from iqaloss.demo.plan import START, Plan
-from iqaloss.demo.report import INDEPENDENT, Row, average, markdown, measure, verdict, write_csv
+from iqaloss.demo.report import INDEPENDENT, JUDGED, Row, average, markdown, measure, verdict, write_csv
 from iqaloss.demo.trainings import load_network, restore, train
 
 BICUBIC, TRUTH = "bicubic", "ground truth"
@@ -64,6 +64,7 @@ def run_demo(
         *verdict(table, plan),
         f"mean over {len(held_out)} held-out photographs: {', '.join(path.stem for path in held_out)}",
         "PSNR and SSIM on the Y channel, 4 border pixels left out; everything is higher-is-better",
+        f"score and dimensions by the scorer, means over tiles of {JUDGED} pixels",
         f"{INDEPENDENT} is 1 - skimage.measure.blur_effect (Crété-Roffet et al. 2007), which no training saw",
         f"{plan.start_steps} steps with L1, then {plan.steps} steps each; loss_weight {plan.loss_weight:g}",
         f"CPU time of this run: {(time.process_time() - began) / 60:.1f} minutes",

@@ -70,7 +70,7 @@ def recipe(run: Run, plan: Plan, photos: Photos, start: Path | None) -> dict[str
             "iqa": {
                 "type": "MDIQALoss",
                 "scorer": plan.scorer,
-                "mode": "nr",
+                "mode": plan.mode,
                 "weights": dict(run.weights),
                 "loss_weight": plan.loss_weight,
             }

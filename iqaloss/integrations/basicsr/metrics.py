@@ -35,7 +35,7 @@ class Judge:
 
     def __call__(self, image: np.ndarray) -> dict[str, float]:
         """Returns the overall score and every dimension of a uint8 RGB image ``[H, W, 3]``."""
-        image = np.ascontiguousarray(image)
+        image = np.array(image)  # contiguous, and writable as torch wants it
         digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
         if digest != self._last[0]:
             pixels = torch.from_numpy(image).permute(2, 0, 1)[None].to(self.scorer.mean) / 255

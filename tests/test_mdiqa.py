@@ -8,10 +8,12 @@ import pytest
 import torch
 from conftest import Golden, assert_close, assert_gradient_close
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from iqaloss import MDIQALoss, create_scorer, load_official
 from iqaloss.scorers.base import Request
 from iqaloss.scorers.cards import ScorerCard
+from iqaloss.scorers.layers.transformer import attend
 from iqaloss.scorers.mdiqa import FUSIONS, MDIQA
 from iqaloss.scorers.mdiqa.config import AESTHETIC, TECHNICAL
 from iqaloss.scorers.mdiqa.official import fusion_of
@@ -162,6 +164,28 @@ def test_a_damaged_official_file_is_refused_by_the_tensors_name(
         broken[official] = broken[official][:, :1]
     with pytest.raises(ValueError, match=rf"role '{role}'.*{damage}.*{ours.replace('.', r'[.]')}"):
         load_official("mdiqa", {**given, role: broken})
+
+
+@pytest.mark.parametrize("mode", ["nr", "fr"])
+def test_the_embedded_architecture_goes_back_for_the_price_of_going_forward(mode: str) -> None:
+    loss = MDIQALoss(None, mode, create_scorer("mdiqa-mobile", weights=None))
+    pred, target = torch.rand(2, 1, 3, 256, 256)
+    encoded = loss.encode(target) if mode == "fr" else None
+    with FlopCounterMode(display=False) as forward:
+        value = loss(pred.requires_grad_(), encoded)
+    with FlopCounterMode(display=False) as backward:
+        value.backward()
+    assert 0 < backward.get_total_flops() <= 1.05 * forward.get_total_flops()
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_attention_equals_torchs_own(training: bool) -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.MultiheadAttention(8, 2).train(training)
+    for keys in (5, 300):  # both ways of computing it
+        query, memory = torch.randn(7, 2, 8), torch.randn(keys, 2, 8)
+        torch.testing.assert_close(attend(layer, query, memory), layer(query, memory, memory)[0])
+        torch.testing.assert_close(attend(layer, memory, memory), layer(memory, memory, memory)[0])
 
 
 def test_a_zero_weight_saves_its_head(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,41 @@ class FeedForward(nn.Module):
         return self.contract(self.dropout(F.gelu(self.expand(tokens))))
 
 
+_FEW = 256
+"""Up to this many keys the attention matrix is kept for the backward pass; beyond, it is computed again."""
+
+
+def attend(layer: nn.MultiheadAttention, query: Tensor, memory: Tensor) -> Tensor:
+    """Applies an attention layer with plain matrix products where the matrix is small.
+
+    A fused kernel computes the attention matrix a second time on the way back, which costs more than it saves
+    for the few tokens of a training crop.
+
+    Args:
+        layer: Holds the projections; sequence first.
+        query: ``[N, B, C]``.
+        memory: ``[M, B, C]``, the keys and values; the query itself for self-attention.
+
+    Returns:
+        ``[N, B, C]``.
+    """
+    width, heads = layer.embed_dim, layer.num_heads
+    weight, bias = layer.in_proj_weight, layer.in_proj_bias
+    if memory is query:
+        q, k, v = F.linear(query, weight, bias).chunk(3, dim=-1)
+    else:
+        q = F.linear(query, weight[:width], bias[:width])
+        k, v = F.linear(memory, weight[width:], bias[width:]).chunk(2, dim=-1)
+    q, k, v = (x.unflatten(2, (heads, width // heads)).permute(1, 2, 0, 3) for x in (q, k, v))
+    dropout = layer.dropout if layer.training else 0.0
+    if memory.shape[0] <= _FEW:
+        matrix = (q * (width // heads) ** -0.5 @ k.transpose(2, 3)).softmax(dim=-1)
+        mixed = F.dropout(matrix, dropout, training=layer.training) @ v
+    else:
+        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
+    return layer.out_proj(mixed.permute(2, 0, 1, 3).flatten(2))
+
+
 class SelfAttentionLayer(nn.Module):
     """``x += MHA(LN(x)); x += FFN(LN(x))``."""
 
@@ -35,7 +70,7 @@ class SelfAttentionLayer(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Returns tokens of the same shape."""
         normed = self.norm_attention(tokens)
-        tokens = tokens + self.dropout(self.attention(normed, normed, normed, need_weights=False)[0])
+        tokens = tokens + self.dropout(attend(self.attention, normed, normed))
         return tokens + self.dropout(self.feed(self.norm_feed(tokens)))
 
 
@@ -53,8 +88,7 @@ class CrossAttentionLayer(nn.Module):
 
     def forward(self, tokens: Tensor, memory: Tensor) -> Tensor:
         """Returns tokens of the query's shape."""
-        memory = self.norm_memory(memory)
-        attended = self.attention(self.norm_query(tokens), memory, memory, need_weights=False)[0]
+        attended = attend(self.attention, self.norm_query(tokens), self.norm_memory(memory))
         tokens = tokens + self.dropout(attended)
         return tokens + self.dropout(self.feed(self.norm_feed(tokens)))
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from iqaloss.demo import Plan
 from iqaloss.demo.__main__ import main
-from iqaloss.demo.photos import HELD_OUT, TILE, TRAINING, find_photos, prepare
+from iqaloss.demo.photos import HELD_OUT, LEAST, TRAINING, find_photos, prepare
 from iqaloss.demo.picture import finest_crop
 from iqaloss.demo.plan import RUNS, SCALE, START
 from iqaloss.demo.report import INDEPENDENT, rises
@@ -39,7 +39,7 @@ def own_photos(tmp_path: Path) -> Path:
     folder = tmp_path / "own"
     (folder / "deeper").mkdir(parents=True)
     random = np.random.default_rng(0)
-    for name, size in (("a", (TILE, 200)), ("b", (230, TILE)), ("deeper/c", (TILE, TILE)), ("small", (50, 50))):
+    for name, size in (("a", (LEAST, 200)), ("b", (230, LEAST)), ("deeper/c", (LEAST, LEAST)), ("small", (50, 50))):
         pixels = random.integers(0, 256, (*size, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{name}.png")
     (folder / "broken.png").write_text("not an image")
@@ -93,6 +93,10 @@ def test_crop_finds_the_detail() -> None:
     assert right >= 300
     assert top <= 150
     assert bottom >= 200
+
+
+def test_photographs_are_as_large_as_patches() -> None:
+    assert Plan().patch <= LEAST
 
 
 def test_rising_is_strict() -> None:

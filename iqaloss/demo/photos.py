@@ -18,8 +18,11 @@ TRAINING = ("brick", "camera", "coins", "grass", "gravel", "motorcycle_left", "m
 HELD_OUT = ("astronaut", "chelsea", "coffee")
 """Other photographs inside it, which no training sees."""
 
-TILE = 192
-"""Side of the training tiles: small files that are read fast."""
+TILE = 240
+"""Side of the training tiles: small files that are read fast, with room for patches at several places."""
+
+LEAST = 192
+"""Shorter sides of photographs must be at least this: the side of the patches."""
 
 LONGEST = 1024
 """Longer sides of a user's photographs are reduced to this; it also removes compression artefacts."""
@@ -63,7 +66,7 @@ def find_photos(folder: Path | None) -> tuple[list[Path], list[Path]]:
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in readable and _large_enough(path))
     if len(found) < 2:
         raise ValueError(
-            f"{folder} holds {len(found)} photograph(s) with sides of at least {TILE} pixels; at least two are "
+            f"{folder} holds {len(found)} photograph(s) with sides of at least {LEAST} pixels; at least two are "
             "needed, one to learn from and one held out"
         )
     taken = found if len(found) <= MOST else [found[i * len(found) // MOST] for i in range(MOST)]
@@ -87,7 +90,7 @@ def _installed() -> tuple[list[Path], list[Path]]:
 def _large_enough(path: Path) -> bool:
     try:
         with Image.open(path) as image:
-            return min(image.size) >= TILE
+            return min(image.size) >= LEAST
     except (UnidentifiedImageError, OSError):
         return False
 

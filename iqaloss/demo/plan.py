@@ -56,17 +56,17 @@ class Plan:
         runs: The compared trainings.
     """
 
-    start_steps: int = 500
-    steps: int = 150
+    start_steps: int = 1000
+    steps: int = 200
     start_rate: float = 7e-4
     rate: float = 3e-4
-    batch: int = 4
-    patch: int = 128
+    batch: int = 2
+    patch: int = 192
     features: int = 32
     blocks: int = 8
-    loss_weight: float = 0.05
+    loss_weight: float = 0.03
     mode: str = "nr"
-    minutes: float = 8.0
+    minutes: float = 7.0
     scorer: str | Mapping[str, Any] = "mdiqa-mobile"
     runs: tuple[Run, ...] = field(default=RUNS)
 

@@ -74,3 +74,8 @@ def assert_gradient_close(grad: Tensor, want_samples: np.ndarray, want_norm: np.
     samples = grad[..., ::step, ::step].numpy()
     np.testing.assert_allclose(samples, want_samples, rtol=0, atol=5e-3 * float(np.abs(want_samples).max()))
     np.testing.assert_allclose(grad.double().norm().item(), want_norm.item(), rtol=2e-3)
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Names a lambda by its argument: its address would give each worker of a parallel run other names."""
+    return argname if getattr(val, "__name__", "") == "<lambda>" else None

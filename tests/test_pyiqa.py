@@ -63,9 +63,7 @@ def test_sign_and_range_are_put_right(mode: str, lower_better: bool) -> None:
     assert isinstance(loss, IQALoss)
 
 
-@pytest.mark.parametrize(
-    "shape", [lambda v: v, lambda v: v[:, 0], lambda v: (v, "more"), lambda v: v[..., None]], ids=str
-)
+@pytest.mark.parametrize("shape", [lambda v: v, lambda v: v[:, 0], lambda v: (v, "more"), lambda v: v[..., None]])
 def test_scores_of_any_shape_are_read(shape: Callable[[Tensor], Any]) -> None:
     loss = wrap(Metric(Judge(shape)), reduction="none")
     pred, _ = random_pair(loss)
@@ -73,7 +71,7 @@ def test_scores_of_any_shape_are_read(shape: Callable[[Tensor], Any]) -> None:
     torch.testing.assert_close(loss(pred), wrap(Metric(Judge()), reduction="none")(pred))
 
 
-@pytest.mark.parametrize("shape", [lambda v: v.mean(), lambda v: v.expand(-1, 5), lambda v: "good"], ids=str)
+@pytest.mark.parametrize("shape", [lambda v: v.mean(), lambda v: v.expand(-1, 5), lambda v: "good"])
 def test_anything_but_one_score_an_image_is_refused(shape: Callable[[Tensor], Any]) -> None:
     loss = wrap(Metric(Judge(shape)))
     with pytest.raises(ValueError, match="made-up must give one score for each of 2 images"):

@@ -38,5 +38,11 @@ $(STAMP): setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else f"Python 3.10 to 3.13 is needed, found {v[0]}.{v[1]}; pass PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip setuptools wheel
+	$(RUN) -m pip install --quiet torch torchvision numpy cython
+# BasicSR builds against the torch that is there, not against a second one; it cannot be built on Python 3.13.
+	if $(RUN) -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
+		$(RUN) -m pip install --quiet --no-build-isolation basicsr==1.4.2; fi
 	$(RUN) -m pip install --quiet -e '.[all]'
+# BasicSR brings an OpenCV that wants a display's libraries; a machine without them gets the one that does not.
+	$(RUN) -c 'import cv2' 2>/dev/null || $(RUN) -m pip install --quiet --force-reinstall --no-deps opencv-python-headless
 	@touch $@

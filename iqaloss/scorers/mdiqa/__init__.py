@@ -71,7 +71,7 @@ register_scorer(
         },
         embedded=EmbeddedFile(
             "mdiqa-mobile.safetensors",
-            "e8dd95aa042a53eef2e9a58402edb36034bd5d577b15689de04daa89d472fc3d",
+            "b76fb0919f607979922de7d54f87dfc9c50cfe04b1afba63c72a5e919c8495f1",
             "see mdiqa-mobile.md",
         ),
     ),

@@ -21,6 +21,7 @@ from iqaloss.training.embedded.recipe import Recipe
 from iqaloss.training.embedded.report import evaluate, export
 from iqaloss.training.embedded.warmstart import (
     degraded_statistics,
+    fit_overall,
     fit_statistics,
     initialise,
     load_imagenet,
@@ -34,14 +35,15 @@ Train the embedded scorer mdiqa-mobile from human-scored photographs (BIQ2021) a
   python -m iqaloss.training.embedded --data BIQ2021 --weights ... --out run --resume     continue, bit for bit
   python -m iqaloss.training.embedded evaluate run/mdiqa-mobile.safetensors --data BIQ2021 --clean FOLDER
 
-Training decodes the photographs once (8 GB beside --out, or --cache), fits the statistics part on the frozen
-backbone, then trains everything. The official test table is never opened. On a CPU set OMP_WAIT_POLICY=passive
-when other work shares the cores.
+Training decodes the photographs once (8 GB beside --out, or --cache). It then reads the frozen backbone's
+statistics of every photograph and of degraded versions, once, and fits the statistics part and the fusion on
+them: that is the shipped file. --steps trains the whole network from there. The official test table is never
+opened. On a CPU set OMP_WAIT_POLICY=passive when other work shares the cores.
 """
 
 _OPTIONS = {
     "seed": "every random choice is a function of the seed and the step",
-    "steps": "optimiser steps; the learning rate falls to zero over them",
+    "steps": "optimiser steps of the whole network after the warm start; the shipped file has none",
     "batch": "human-scored photographs in a step",
     "groups": "clean photographs in a step, each with three degraded versions",
     "learning_rate": "of the heads",
@@ -96,6 +98,7 @@ def train(arguments: Sequence[str]) -> int:
         clean = clean_indices(rows, training)
         degraded = degraded_statistics(scorer, images, clean, recipe, given.out / "degraded.pt", progress)
         fit_statistics(scorer, scored, torch.tensor(rows.scores), degraded, recipe, progress)
+        fit_overall(scorer, scored, torch.tensor(rows.scores), degraded, recipe)
     trainer = Trainer(scorer, images, rows, training, recipe, given.out)
     if given.resume:
         trainer.resume()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from iqaloss.scorers.base import Scorer
+from iqaloss.scorers.base import Request, Scorer
 from iqaloss.training.embedded.data import Rows, decode
 from iqaloss.training.embedded.degrade import DEGRADATIONS, DIMENSIONS, resample
 from iqaloss.training.embedded.views import resize, step_generator
@@ -67,13 +67,15 @@ def human_agreement(scorer: Scorer, rows: Rows, progress: Progress, side: int = 
         progress: Is told how far it is.
         side: Side of the squares; 512 scores BIQ2021's photographs at their own resolution.
     """
-    scores, dimensions = [], []
-    for index, path in enumerate(rows.paths):
-        image = decode(path, 512) / 255.0
-        out = scorer(resize(image, side, side)[None])
-        scores.append(float(out.score))
-        dimensions.append([float(value) for value in out.dimensions.values()])
-        progress(f"human scores at {side}", index, len(rows))
+    scores: list[float] = []
+    dimensions: list[list[float]] = []
+    request = Request(features=(), extras=())
+    for start in range(0, len(rows), 16):
+        views = [resize(decode(path, 512) / 255.0, side, side) for path in rows.paths[start : start + 16]]
+        out = scorer(torch.stack(views).contiguous(memory_format=torch.channels_last), request)
+        scores += out.score.tolist()
+        dimensions += torch.stack(list(out.dimensions.values()), dim=1).tolist()
+        progress(f"human scores at {side}", min(start + 16, len(rows)) - 1, len(rows))
     predicted, wanted, named = np.array(scores), np.array(rows.scores), np.array([name[:4] for name in rows.names])
     result: dict[str, Any] = {
         "images": len(rows),

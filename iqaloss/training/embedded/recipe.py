@@ -11,7 +11,7 @@ class Recipe:
 
     Attributes:
         seed: Every random choice is a function of this seed and the step.
-        steps: Optimiser steps.
+        steps: Optimiser steps of the whole network after the warm start; 0 ends with the warm start.
         batch: Scored photographs in a step.
         groups: Clean photographs in a step, each shown with ``versions`` versions.
         versions: Versions of a clean photograph: itself and increasing strengths of one degradation.
@@ -35,7 +35,7 @@ class Recipe:
     """
 
     seed: int = 1
-    steps: int = 1500
+    steps: int = 0
     batch: int = 8
     groups: int = 4
     versions: int = 4
@@ -52,7 +52,7 @@ class Recipe:
     ema: float = 0.995
     frozen_blocks: int = 3
     depthwise: bool = False
-    warm_epochs: int = 40
-    warm_groups: int = 3200
+    warm_epochs: int = 120
+    warm_groups: int = 4096
     clean_target: float = 0.85
     bf16: bool = True

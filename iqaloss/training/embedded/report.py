@@ -118,6 +118,7 @@ def evaluate(arguments: Sequence[str]) -> int:
     if given.threads:
         torch.set_num_threads(given.threads)
     scorer = create_scorer(NAME) if given.file is None else create_scorer(NAME, weights=given.file)
+    scorer = scorer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     found = measure(scorer, given)
     Progress.line(as_text(found))
     if given.json is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
 from collections.abc import Callable
@@ -9,11 +10,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from iqaloss.scorers.mdiqa.fusion import appearance_maps, level_statistics
 from iqaloss.scorers.mdiqa.model import MDIQA
 from iqaloss.training.embedded.data import DecodedImages
-from iqaloss.training.embedded.objectives import degradation_loss, human_loss
+from iqaloss.training.embedded.objectives import degradation_loss, human_loss, plcc_loss, ranking_loss
 from iqaloss.training.embedded.recipe import Recipe
 from iqaloss.training.embedded.views import degraded_groups, resize, scored_views, stack_groups, step_generator
 
@@ -21,6 +23,8 @@ Progress = Callable[[str, int, int], None]
 SIDE = 256
 START = 0.7
 """Score that every head starts from."""
+HUMAN_SHARE = 0.1
+"""How much of the human scores' gradient reaches the dimensions in the warm start."""
 
 
 def trunk_of(scorer: MDIQA) -> nn.Module:
@@ -166,20 +170,76 @@ def fit_statistics(
     def read(standard: Tensor, noise: float) -> tuple[Tensor, Tensor, Tensor]:
         standard = standard + noise * torch.randn(standard.shape, generator=generator)
         dimensions, local = START + part.dimension(standard), part.local(standard)
-        return scorer.fuse((dimensions + local) / count).squeeze(1), dimensions, local
+        # Human scores shape mostly the local part: dimensions that all follow one score cannot tell properties apart.
+        held = torch.lerp(dimensions.detach(), dimensions, HUMAN_SHARE)
+        return scorer.fuse((held + local) / count).squeeze(1), dimensions, local
 
     for step in range(total):
         chosen = torch.randint(len(rows), (256,), generator=generator)
         overall, dimensions, local = read(inputs[chosen], 0.5)
         parts = human_loss(overall, dimensions, targets[chosen])
-        parts["plcc"] = 3.0 * parts["plcc"]
         parts["small"] = 0.001 * local.pow(2).mean()
-        groups = torch.randint(len(versions), (48,), generator=generator)
+        groups = torch.randint(len(versions), (64,), generator=generator)
         overall, dimensions, _ = read(versions[groups].flatten(0, 1), 0.15)
         falls = degradation_loss(overall, dimensions, *(kind[groups] for kind in described))
-        parts.update({name: value if name == "overall" else 3.0 * value for name, value in falls.items()})
+        parts.update({name: value if name == "overall" else 4.0 * value for name, value in falls.items()})
         optimiser.zero_grad()
         torch.stack(list(parts.values())).sum().backward()
         optimiser.step()
         schedule.step()
         progress("warm start", step, total)
+
+
+def fit_overall(
+    scorer: MDIQA, scored: tuple[Tensor, ...], scores: Tensor, degraded: tuple[Tensor, ...], recipe: Recipe
+) -> None:
+    """Fits the local half of the statistics part and the fusion to human scores; the dimensions stay as they are.
+
+    Args:
+        scorer: The scorer after :func:`fit_statistics`.
+        scored: What :func:`scored_statistics` returns.
+        scores: Human scores of all rows.
+        degraded: What :func:`degraded_statistics` returns.
+        recipe: The settings.
+    """
+    part = scorer.statistics
+    if part is None:
+        raise ValueError("the warm start needs a configuration with statistics > 0")
+    part.eval()
+    statistics, rows = scored
+    versions, falls, _, matching = degraded
+    inputs, worse = ((kind - part.center) / part.spread for kind in (statistics, versions))
+    with torch.no_grad():
+        dimensions, worse_dimensions = (START + part.dimension(kind) for kind in (inputs, worse))
+    falls = -(falls * matching[:, None]).sum(dim=2).diff(dim=1)  # [G, V - 1], positive
+    reader = copy.deepcopy(part.local).train()
+    for layer in reader:
+        if isinstance(layer, nn.Dropout):
+            layer.p = 0.4
+    count, total = len(scorer.dimension_names), max(2, 25 * recipe.warm_epochs // 3)
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": reader.parameters(), "weight_decay": 0.5},
+            {"params": scorer.fuse.parameters(), "weight_decay": 0.0},
+        ],
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, [3e-3, 5e-3], total_steps=total)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    torch.manual_seed(recipe.seed)
+
+    def overall(known: Tensor, standard: Tensor, noise: float) -> Tensor:
+        seen = standard + noise * torch.randn(standard.shape, generator=generator)
+        return scorer.fuse((known + reader(seen)) / count).squeeze(-1)
+
+    for _ in range(total):
+        chosen = torch.randint(len(rows), (256,), generator=generator)
+        found, wanted = overall(dimensions[chosen], inputs[chosen], 0.4), scores[rows[chosen]]
+        loss = plcc_loss(found, wanted) + 5.0 * F.mse_loss(found, wanted) + ranking_loss(found, wanted)
+        groups = torch.randint(len(worse), (32,), generator=generator)
+        found = overall(worse_dimensions[groups], worse[groups], 0.1)
+        loss = loss + 2.0 * F.relu(0.4 * falls[groups] + found.diff(dim=1)).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    part.local.load_state_dict(reader.state_dict())

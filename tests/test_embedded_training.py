@@ -208,3 +208,31 @@ def test_command_explains_a_missing_table(tmp_path: Path, capsys: pytest.Capture
     code = main(["--data", str(tmp_path), "--weights", "none.safetensors", "--out", str(tmp_path / "run")])
     assert code == 2
     assert "scores.csv" in capsys.readouterr().err
+
+
+def test_warm_start_is_stored_repeatable_and_keeps_dimensions_in_its_second_part(
+    photographs: Path, tmp_path: Path
+) -> None:
+    from iqaloss.training.embedded import warmstart
+
+    rows = data.read_rows(photographs)
+    images = data.DecodedImages(rows, tmp_path / "cache.npy", side=96)
+    recipe = dataclasses.replace(TINY_RECIPE, warm_epochs=6, warm_groups=8)
+    results = []
+    for folder in (tmp_path, tmp_path):  # the second time statistics are read, not computed
+        torch.manual_seed(0)
+        scorer = create_tiny("mdiqa-mobile", frozen=False)
+        warmstart.initialise(scorer)  # type: ignore[arg-type]
+        common = (scorer, images, list(range(12)), recipe)
+        scored = warmstart.scored_statistics(*common, folder / "scored.pt", lambda *_: None)  # type: ignore[arg-type]
+        degraded = warmstart.degraded_statistics(*common, folder / "degraded.pt", lambda *_: None)  # type: ignore[arg-type]
+        scores = torch.tensor(rows.scores)
+        warmstart.fit_statistics(scorer, scored, scores, degraded, recipe, lambda *_: None)  # type: ignore[arg-type]
+        scorer.eval()
+        before = scorer(images.full(0)[None])
+        warmstart.fit_overall(scorer, scored, scores, degraded, recipe)  # type: ignore[arg-type]
+        after = scorer(images.full(0)[None])
+        assert before.dimensions == after.dimensions
+        assert not torch.equal(before.score, after.score)
+        results.append(after.score)
+    assert torch.equal(*results)

@@ -106,7 +106,7 @@ def read_clean(folder: str | Path, limit: int, side: int = 256) -> list[Tensor]:
     Raises:
         FileNotFoundError: If the folder holds no picture with sides of at least ``side``.
     """
-    pictures = []
+    pictures: list[Tensor] = []
     for path in sorted(Path(folder).iterdir()):
         if path.suffix.lower() not in (".jpg", ".jpeg", ".png") or len(pictures) == limit:
             continue

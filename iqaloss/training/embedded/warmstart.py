@@ -7,6 +7,7 @@ import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,14 +50,17 @@ def load_imagenet(scorer: MDIQA, path: str | Path) -> None:
 
 def initialise(scorer: MDIQA) -> None:
     """Starts every head at a plausible constant, local scores at zero, and instance weights at equal shares."""
-    for head in scorer.branches["technical"].heads.values():  # type: ignore[union-attr]
+    heads: Any = scorer.branches["technical"].heads
+    for head in heads.values():
         last = head.regress[-1]
         nn.init.normal_(last.weight, std=0.002)
         nn.init.constant_(last.bias, START)
-    for local in (scorer.local or {}).values():
+    locals_: Any = scorer.local or {}
+    for local in locals_.values():
         nn.init.zeros_(local.regress[-1].weight)
         nn.init.zeros_(local.regress[-1].bias)
-    last_logits = scorer.weighting.logits[-1]  # type: ignore[union-attr, index]
+    weighting: Any = scorer.weighting
+    last_logits = weighting.logits[-1]
     nn.init.normal_(last_logits.weight, std=0.01)
     nn.init.zeros_(last_logits.bias)
 
@@ -66,7 +70,7 @@ def view_statistics(scorer: MDIQA, views: Tensor, bf16: bool = True) -> Tensor:
     """Returns the statistics ``[B, K]`` of views ``[B, 3, H, W]`` under the scorer's backbone."""
     batch = scorer.normalise(views).contiguous(memory_format=torch.channels_last)
     with torch.autocast(views.device.type, torch.bfloat16, enabled=bf16):
-        levels = trunk_of(scorer)(batch)
+        levels = trunk_of(scorer).eval()(batch)  # stored batch statistics
     return level_statistics([appearance_maps(views), *levels])
 
 
@@ -151,15 +155,12 @@ def fit_statistics(
     inputs, targets = (statistics - part.center) / part.spread, scores[rows]
     versions, *described = degraded
     versions = (versions - part.center) / part.spread
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": part.local.parameters(), "weight_decay": 0.5},
-            {"params": part.dimension.parameters(), "weight_decay": 0.01},
-            {"params": scorer.fuse.parameters()},
-        ],
-        lr=2e-3,
-        weight_decay=0.0,
-    )
+    parameters: list[dict[str, Any]] = [
+        {"params": part.local.parameters(), "weight_decay": 0.5},
+        {"params": part.dimension.parameters(), "weight_decay": 0.01},
+        {"params": scorer.fuse.parameters()},
+    ]
+    optimiser = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.0)
     total = recipe.warm_epochs * max(1, len(rows) // 512)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, [2e-3, 4e-3, 1e-2], total_steps=max(2, total))
     generator = torch.Generator().manual_seed(recipe.seed)

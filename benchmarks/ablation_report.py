@@ -125,17 +125,26 @@ def _study(study: Study, results: Sequence[Result], protocol: Mapping[str, Any])
             f"| {labels[first]} | {labels[second]} | {mean(found.by_seed):+.4f} | "
             f"{found.low:+.4f} to {found.high:+.4f} | {each} | {found.verdict} |"
         )
-    rates = "; ".join(
-        f"{rate}: " + ", ".join(f"{name} {value:.4f}" for name, value in tried.items())
-        for rate, tried in protocol["rates"].items()
-    )
     lines += [
         "",
         f"Losses, their weights, optimiser and weight decay of the recipe `{study.recipe}`; {study.epochs} epochs of "
-        f"batches of {study.batch}, learning rate {protocol['rate']:g} falling to 0 in half a cosine. SRCC on the "
-        f"held-out training images for each rate that was tried: {rates}.",
+        f"batches of {study.batch}, learning rate {protocol['rate']:g} falling to 0 in half a cosine.",
         "",
     ]
+    if protocol["rates"]:
+        lines += [
+            "The choice of the rate: mean SRCC on the held-out training images, seeds "
+            f"{', '.join(map(str, protocol['choice_seeds']))}.",
+            "",
+            "| rate | " + " | ".join(labels.values()) + " | mean |",
+            "|---|" + "---|" * (len(labels) + 1),
+        ]
+        for rate, tried in protocol["rates"].items():
+            values = [tried[name] for name in labels]
+            lines.append(f"| {rate} | " + " | ".join(f"{value:.4f}" for value in (*values, mean(values))) + " |")
+    else:
+        lines.append("The rate was given, not chosen.")
+    lines.append("")
     return lines
 
 
@@ -167,9 +176,9 @@ def markdown(studies: Sequence[Study], results: Sequence[Result], protocol: Mapp
         "package, LAR-IQA's heads shrunk to an embedding of 128 (KAN and MLP with 2.3 million parameters each). The "
         "papers train the backbones as well.",
         "- PMT-IQA's scales are `GAP(Conv1x1(f))`, which equals `Conv1x1(GAP(f))`: training on stored means is exact.",
-        "- Inputs are brought to mean 0 and a common deviation on the training images. A study has one learning rate, "
-        "chosen by the mean SRCC of its variants on a fifth of the training images (seed "
-        f"{protocol['choice_seed']}); the final trainings use all of them. The last epoch counts; no epoch is chosen.",
+        "- Inputs are brought to mean 0 and a common deviation on the training images. A study has one learning rate: "
+        "unless it is given, the one with the best mean SRCC of its variants on a fifth of the training images. The "
+        "final trainings use all of them. The last epoch counts; no epoch is chosen.",
         "- ± is the standard deviation over seeds (weights, order, dropout), with the training images fixed. The "
         f'interval is a bootstrap over the validation images ({REPEATS} draws, pairs kept). "Better" and "worse" '
         "need an interval without 0 and every seed on the same side.",

@@ -46,6 +46,7 @@ class Study:
         batch: Images in a step.
         epochs: Passes over the training images; the rate falls to 0 over them in half a cosine.
         rates: Learning rates to choose from, one for all variants.
+        choice_seeds: Seeds of the trainings that choose it.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Study:
     batch: int
     epochs: int
     rates: tuple[float, ...]
+    choice_seeds: tuple[int, ...]
 
 
 class PooledPMTIQA(PMTIQA):
@@ -140,7 +142,8 @@ PMT_STUDY = Study(
     spread=1.0,
     batch=64,
     epochs=20,
-    rates=(1e-3, 3e-3, 1e-2),
+    rates=(1e-3, 3e-3, 1e-2, 3e-2),
+    choice_seeds=(100, 101, 102),
 )
 
 LAR_STUDY = Study(
@@ -156,4 +159,5 @@ LAR_STUDY = Study(
     batch=50,
     epochs=10,
     rates=(1e-4, 3e-4, 1e-3),
+    choice_seeds=(100,),
 )

@@ -36,7 +36,6 @@ STUDIES: tuple[tuple[Study, Mapping[str, Source]], ...] = (
     (LAR_STUDY, {"authentic": AUTHENTIC, "synthetic": SYNTHETIC}),
 )
 SPLIT_SEED = 0
-CHOICE_SEED = 100
 CHOICE_SHARE = 0.2
 
 Report = Callable[[str], None]
@@ -57,7 +56,7 @@ def choose_training(rows: Sequence[int], count: int, seed: int = SPLIT_SEED) -> 
 def choose_rate(
     study: Study, inputs: Mapping[str, Tensor], scores: Tensor, training: Tensor, report: Report
 ) -> tuple[float, dict[str, dict[str, float]]]:
-    """Returns the learning rate for all variants of a study, and the SRCC of each variant with each rate.
+    """Returns the learning rate for all variants of a study, and the mean SRCC of each variant with each rate.
 
     A fifth of the training images is held out; the rate with the best SRCC there, on average over the variants, wins.
     The validation images have no part in it.
@@ -68,8 +67,11 @@ def choose_rate(
     for rate in study.rates:
         tried = found.setdefault(f"{rate:g}", {})
         for variant in study.variants:
-            predicted = train(study, variant, inputs, scores, learnt, judged, rate=rate, seed=CHOICE_SEED)
-            tried[variant.name] = round(srcc(predicted, scores[judged].numpy()), 6)
+            runs = [
+                train(study, variant, inputs, scores, learnt, judged, rate=rate, seed=seed)
+                for seed in study.choice_seeds
+            ]
+            tried[variant.name] = round(mean(srcc(run, scores[judged].numpy()) for run in runs), 4)
             report(f"{study.name}, choice of the rate: {variant.name} at {rate:g}: SRCC {tried[variant.name]:.4f}")
     return max(study.rates, key=lambda rate: mean(found[f"{rate:g}"].values())), found
 
@@ -82,6 +84,7 @@ def run_study(
     validation: Tensor,
     seeds: Sequence[int],
     report: Report,
+    rate: float | None = None,
 ) -> tuple[list[Result], dict[str, Any]]:
     """Chooses the rate, then trains every variant from every seed.
 
@@ -93,11 +96,14 @@ def run_study(
         validation: Indices of the validation images.
         seeds: Seeds of weights, order and dropout.
         report: Takes lines on the progress.
+        rate: A learning rate that is given, not chosen.
 
     Returns:
         The results, and the protocol with the rates that were tried.
     """
-    rate, tried = choose_rate(study, inputs, scores, training, report)
+    tried: dict[str, dict[str, float]] = {}
+    if rate is None:
+        rate, tried = choose_rate(study, inputs, scores, training, report)
     human = scores[validation].double().numpy()
     results = []
     for seed in seeds:
@@ -107,7 +113,13 @@ def run_study(
             results.append(result)
             report(f"{study.name}: {variant.name}, seed {seed}: SRCC {result.srcc:.4f} PLCC {result.plcc:.4f}")
     protocol = {"recipe": study.recipe, "epochs": study.epochs, "batch": study.batch, "spread": study.spread}
-    return results, {**protocol, "rates": tried, "rate": rate, "seeds": list(seeds)}
+    return results, {
+        **protocol,
+        "rates": tried,
+        "choice_seeds": list(study.choice_seeds),
+        "rate": rate,
+        "seeds": list(seeds),
+    }
 
 
 def write(folder: Path, results: Sequence[Result], protocol: Mapping[str, Any], names: Sequence[str]) -> None:
@@ -136,6 +148,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--train", type=int, default=2500, help="training images (default: 2500)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds (default: 0 1 2)")
     parser.add_argument("--side", type=int, default=224, help="side that the backbones see (default: 224)")
+    names = [study.name for study, _ in STUDIES]
+    parser.add_argument("--study", choices=names, nargs="+", default=names, help="studies to run (default: all)")
+    parser.add_argument("--rate", type=float, help="learning rate of all variants, instead of choosing one")
     parser.add_argument("--threads", type=int, help="CPU threads")
     given = parser.parse_args(arguments)
     if given.threads:
@@ -152,16 +167,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results: list[Result] = []
     protocol: dict[str, Any] = {
         "command": "python -m benchmarks.ablations --data BIQ2021 --weights WEIGHTS --cache CACHE --out "
-        f"benchmarks/results --train {given.train} --seeds {' '.join(map(str, given.seeds))} --side {given.side}",
+        f"{given.out.as_posix()} --train {given.train} --seeds {' '.join(map(str, given.seeds))} --side {given.side}"
+        + (f" --threads {given.threads}" if given.threads else "")
+        + ("" if given.rate is None else f" --study {' '.join(given.study)} --rate {given.rate:g}"),
         "training": given.train,
         "validation": len(held),
         "side": given.side,
         "split_seed": SPLIT_SEED,
-        "choice_seed": CHOICE_SEED,
         "torch": torch.__version__,
         "studies": {},
     }
     for study, sources in STUDIES:
+        if study.name not in given.study:
+            continue
         inputs = {
             name: torch.from_numpy(
                 features(source, rows.paths, wanted, given.weights, given.cache, given.side, report=report)
@@ -169,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for name, source in sources.items()
         }
         found, protocol["studies"][study.name] = run_study(
-            study, inputs, scores, training, validation, given.seeds, report
+            study, inputs, scores, training, validation, given.seeds, report, given.rate
         )
         results += found
         write(given.out, results, protocol, [rows.names[index] for index in wanted[: given.train]])

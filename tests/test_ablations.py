@@ -22,7 +22,7 @@ from iqaloss.scorers.pmt_iqa.config import TINY as TINY_PMT
 from iqaloss.scorers.registry import create_tiny
 from iqaloss.training.tasks.base import Moment
 
-PMT = replace(PMT_STUDY, config=TINY_PMT, epochs=10, batch=40, rates=(1e-2,))
+PMT = replace(PMT_STUDY, config=TINY_PMT, epochs=10, batch=40, rates=(1e-2,), choice_seeds=(7,))
 LAR = replace(LAR_STUDY, config=TINY_LAR, epochs=10, batch=16, rates=(3e-3, 1e-2))
 WIDTHS = {"pmt-iqa": {"pooled": 64 + 128 + 256 + 512}, "lar-iqa": {"authentic": 32, "synthetic": 32}}
 
@@ -45,7 +45,7 @@ def test_every_variant_learns_and_repeats_to_the_bit(study: Study) -> None:
     again = train(study, study.variants[0], inputs, scores, training, validation, rate=protocol["rate"], seed=4)
     assert np.array_equal(again, results[0].predicted)
     everything = {"studies": {study.name: protocol}, "command": "run", "training": 120, "validation": 100, "side": 8}
-    page = markdown([study], results, {**everything, "split_seed": 0, "choice_seed": 1}, "Found.")
+    page = markdown([study], results, {**everything, "split_seed": 0}, "Found.")
     assert all(f"| {variant.label} | " in page for variant in study.variants)
 
 

@@ -64,6 +64,7 @@ register_scorer(
         dimensions=TECHNICAL,
         mean=(127 / 255,) * 3,
         std=(128 / 255,) * 3,
+        fr_scale=0.016,
         fr_reason=_FR_REASON,
         dimensions_elsewhere={
             name: "the embedded model judges technical quality only; the official checkpoint of 'mdiqa' has it"

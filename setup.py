@@ -19,7 +19,16 @@ EXTRAS = {
     "cli": ["typer", "rich", "PyYAML"],
     "plot": ["matplotlib", "scikit-image"],
 }
-EXTRAS["dev"] = ["pytest", "pytest-xdist", "ruff", "mypy", "types-PyYAML", "scipy", "scikit-image", "matplotlib"]
+EXTRAS["dev"] = [
+    "pytest",
+    "pytest-xdist",
+    "ruff>=0.17,<0.18",
+    "mypy>=2,<3",
+    "types-PyYAML",
+    "scipy",
+    "scikit-image",
+    "matplotlib",
+]
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
 
 setup(

@@ -72,7 +72,7 @@ register_scorer(
         },
         embedded=EmbeddedFile(
             "mdiqa-mobile.safetensors",
-            "b76fb0919f607979922de7d54f87dfc9c50cfe04b1afba63c72a5e919c8495f1",
+            "3b7f698850ff06a6f021913a412b5319e43e98b39bfd93348b5bcc5ae4f61057",
             "see mdiqa-mobile.md",
         ),
     ),

@@ -210,29 +210,54 @@ def test_command_explains_a_missing_table(tmp_path: Path, capsys: pytest.Capture
     assert "scores.csv" in capsys.readouterr().err
 
 
-def test_warm_start_is_stored_repeatable_and_keeps_dimensions_in_its_second_part(
-    photographs: Path, tmp_path: Path
-) -> None:
-    from iqaloss.training.embedded import warmstart
+def test_warm_start_is_stored_and_repeatable(photographs: Path, tmp_path: Path) -> None:
+    from iqaloss.training.embedded.commands import warm_start
+    from iqaloss.training.embedded.warmstart import initialise
 
     rows = data.read_rows(photographs)
     images = data.DecodedImages(rows, tmp_path / "cache.npy", side=96)
-    recipe = dataclasses.replace(TINY_RECIPE, warm_epochs=6, warm_groups=8)
+    recipe = dataclasses.replace(TINY_RECIPE, warm_epochs=6, warm_groups=8, overall_epochs=40)
     results = []
-    for folder in (tmp_path, tmp_path):  # the second time statistics are read, not computed
+    for _ in range(2):  # the second time statistics are read, not computed
         torch.manual_seed(0)
         scorer = create_tiny("mdiqa-mobile", frozen=False)
-        warmstart.initialise(scorer)  # type: ignore[arg-type]
-        common = (scorer, images, list(range(12)), recipe)
-        scored = warmstart.scored_statistics(*common, folder / "scored.pt", lambda *_: None)  # type: ignore[arg-type]
-        degraded = warmstart.degraded_statistics(*common, folder / "degraded.pt", lambda *_: None)  # type: ignore[arg-type]
-        scores = torch.tensor(rows.scores)
-        warmstart.fit_statistics(scorer, scored, scores, degraded, recipe, lambda *_: None)  # type: ignore[arg-type]
-        scorer.eval()
-        before = scorer(images.full(0)[None])
-        warmstart.fit_overall(scorer, scored, scores, degraded, recipe)  # type: ignore[arg-type]
-        after = scorer(images.full(0)[None])
-        assert before.dimensions == after.dimensions
-        assert not torch.equal(before.score, after.score)
-        results.append(after.score)
+        initialise(scorer)  # type: ignore[arg-type]
+        warm_start(scorer, images, rows, list(range(12)), recipe, tmp_path, lambda *_: None)  # type: ignore[arg-type]
+        results.append(scorer.eval()(images.full(0)[None]).score)
     assert torch.equal(*results)
+    assert (tmp_path / "scored.pt").is_file()
+
+
+def test_refit_moves_the_overall_score_and_no_dimension(photographs: Path, tmp_path: Path) -> None:
+    from iqaloss.training.embedded.commands import refit
+    from iqaloss.training.embedded.warmstart import initialise
+
+    rows = data.read_rows(photographs)
+    images = data.DecodedImages(rows, tmp_path / "cache.npy", side=96)
+    torch.manual_seed(0)
+    scorer = create_tiny("mdiqa-mobile", frozen=False).eval()
+    initialise(scorer)  # type: ignore[arg-type]
+    recipe = dataclasses.replace(TINY_RECIPE, warm_groups=8, overall_epochs=80)
+    before = scorer(images.full(0)[None])
+    refit(scorer, images, rows, list(range(12)), recipe, tmp_path, lambda *_: None)  # type: ignore[arg-type]
+    after = scorer(images.full(0)[None])
+    assert before.dimensions == after.dimensions
+    assert not torch.equal(before.score, after.score)
+
+
+def test_quiet_loss_estimates_the_squared_gradient_norm() -> None:
+    torch.manual_seed(0)
+    slope = torch.randn(300)
+    images = torch.randn(20_000, 300)
+    probed = images + 0.01 * torch.randn_like(images)
+    estimate = objectives.quiet_loss((images @ slope)[:, None], (probed @ slope)[:, None], 0.01)
+    assert float(estimate) == pytest.approx(float(slope.square().sum()), rel=0.05)
+
+
+def test_head_loss_is_zero_when_heads_see_half_of_every_fall() -> None:
+    targets = torch.full((1, 3, 5), 0.8)
+    targets[0, :, 2] = torch.tensor([0.8, 0.5, 0.1])
+    known, matching = torch.ones(1, 5), torch.tensor([[0.0, 0.0, 1.0, 0.0, 0.0]])
+    halved = 0.3 + 0.5 * targets.flatten(0, 1)
+    assert float(objectives.head_loss(halved, targets, known, matching)["heads"]) == pytest.approx(0.0, abs=1e-6)
+    assert float(objectives.head_loss(targets.flatten(0, 1), targets, known, matching)["heads"]) > 0.01

@@ -13,20 +13,21 @@ import torch
 
 from iqaloss.scorers.mdiqa.model import MDIQA
 from iqaloss.scorers.registry import create_scorer
-from iqaloss.training.embedded.data import DecodedImages, clean_indices, read_rows, split_rows
+from iqaloss.training.embedded.data import DecodedImages, Rows, clean_indices, read_rows, split_rows
 from iqaloss.training.embedded.engine import STATE, Trainer
+from iqaloss.training.embedded.fitting import fit_overall, fit_statistics, matching_falls, seen_by_statistics
 from iqaloss.training.embedded.progress import Progress
 from iqaloss.training.embedded.publish import publish
 from iqaloss.training.embedded.recipe import Recipe
-from iqaloss.training.embedded.report import evaluate, export
-from iqaloss.training.embedded.warmstart import (
+from iqaloss.training.embedded.report import FILE, evaluate, export
+from iqaloss.training.embedded.speed import keep_memory
+from iqaloss.training.embedded.statistics import (
     degraded_statistics,
-    fit_overall,
-    fit_statistics,
-    initialise,
-    load_imagenet,
+    observed_photographs,
+    observed_versions,
     scored_statistics,
 )
+from iqaloss.training.embedded.warmstart import initialise, load_imagenet
 
 _DESCRIPTION = """\
 Train the embedded scorer mdiqa-mobile from human-scored photographs (BIQ2021) and ImageNet weights.
@@ -35,15 +36,17 @@ Train the embedded scorer mdiqa-mobile from human-scored photographs (BIQ2021) a
   python -m iqaloss.training.embedded --data BIQ2021 --weights ... --out run --resume     continue, bit for bit
   python -m iqaloss.training.embedded evaluate run/mdiqa-mobile.safetensors --data BIQ2021 --clean FOLDER
 
-Training decodes the photographs once (8 GB beside --out, or --cache). It then reads the frozen backbone's
-statistics of every photograph and of degraded versions, once, and fits the statistics part and the fusion on
-them: that is the shipped file. --steps trains the whole network from there. The official test table is never
-opened. On a CPU set OMP_WAIT_POLICY=passive when other work shares the cores.
+Three stages, each stored in --out, so that --resume goes on where a run was cut off:
+1. The photographs are decoded once (8 GB). Statistics of the backbone with ImageNet weights are stored for every
+   photograph and for degraded versions; the statistics part and the fusion are fitted to them.
+2. Backbone, heads and fusion are trained together for --steps steps, on scored photographs and degraded versions.
+3. The overall score is fitted once more to what the trained scorer sees; the dimensions stay as they are.
+The official test table is never opened. On a CPU set OMP_WAIT_POLICY=passive when other work shares the cores.
 """
 
 _OPTIONS = {
     "seed": "every random choice is a function of the seed and the step",
-    "steps": "optimiser steps of the whole network after the warm start; the shipped file has none",
+    "steps": "optimiser steps of the whole network; 0 leaves out the second stage",
     "batch": "human-scored photographs in a step",
     "groups": "clean photographs in a step, each with three degraded versions",
     "learning_rate": "of the heads",
@@ -81,6 +84,7 @@ def train(arguments: Sequence[str]) -> int:
         torch.set_num_threads(given.threads)
     fields = {field.name for field in dataclasses.fields(Recipe)}
     recipe = Recipe(**{name: value for name, value in vars(given).items() if name in fields})
+    keep_memory()
     given.out.mkdir(parents=True, exist_ok=True)
     rows = read_rows(given.data)
     training, _ = split_rows(rows)
@@ -93,18 +97,14 @@ def train(arguments: Sequence[str]) -> int:
         raise TypeError(f"mdiqa-mobile is a {type(scorer).__name__}, expected MDIQA")
     load_imagenet(scorer, given.weights)
     initialise(scorer)
-    if recipe.warm_epochs and not given.resume:
-        scored = scored_statistics(scorer, images, training, recipe, given.out / "scored.pt", progress)
-        clean = clean_indices(rows, training)
-        degraded = degraded_statistics(scorer, images, clean, recipe, given.out / "degraded.pt", progress)
-        fit_statistics(scorer, scored, torch.tensor(rows.scores), degraded, recipe, progress)
-        fit_overall(scorer, scored, torch.tensor(rows.scores), degraded, recipe)
-    trainer = Trainer(scorer, images, rows, training, recipe, given.out)
-    if given.resume:
-        trainer.resume()
-    elif (given.out / STATE).is_file():
+    resumed = given.resume and (given.out / STATE).is_file()
+    if (given.out / STATE).is_file() and not given.resume:
         raise ValueError(f"{given.out / STATE} exists: pass --resume to continue, or another --out")
-
+    if recipe.warm_epochs and not resumed:
+        warm_start(scorer, images, rows, training, recipe, given.out, progress)
+    trainer = Trainer(scorer, images, rows, training, recipe, given.out)
+    if resumed:
+        trainer.resume()
     log = (given.out / "log.csv").open("a", encoding="utf-8")
 
     def report(step: int, parts: dict[str, float]) -> None:
@@ -115,8 +115,46 @@ def train(arguments: Sequence[str]) -> int:
 
     with log:
         trainer.run(min(recipe.steps, given.stop or recipe.steps), report)
-    Progress.line(f"wrote {export(given.out)}")
+    if recipe.refit and trainer.step == recipe.steps > 0:
+        refit(trainer.averaged, images, rows, training, recipe, given.out, progress)
+    Progress.line(f"wrote {export(trainer.averaged, given.out / FILE, recipe, trainer.step)}")
     return 0
+
+
+def warm_start(
+    scorer: MDIQA,
+    images: DecodedImages,
+    rows: Rows,
+    training: list[int],
+    recipe: Recipe,
+    out: Path,
+    progress: Progress,
+) -> None:
+    """Fits the statistics part and the fusion on statistics of the backbone as it is; they are kept in ``out``."""
+    statistics, numbers = scored_statistics(scorer, images, training, recipe, out / "scored.pt", progress)
+    clean = clean_indices(rows, training)
+    degraded = degraded_statistics(scorer, images, clean, recipe, out / "degraded.pt", progress)
+    scores = torch.tensor(rows.scores)
+    fit_statistics(scorer, (statistics, numbers), scores, degraded, recipe, progress)
+    versions, targets, _, matching = degraded
+    seen, worse = seen_by_statistics(scorer, statistics), seen_by_statistics(scorer, versions)
+    fit_overall(scorer, seen, scores[numbers], worse, matching_falls(targets, matching), recipe)
+
+
+def refit(
+    scorer: MDIQA,
+    images: DecodedImages,
+    rows: Rows,
+    training: list[int],
+    recipe: Recipe,
+    out: Path,
+    progress: Progress,
+) -> None:
+    """Fits the overall score to what the trained scorer sees; it is kept in ``out``."""
+    seen, numbers = observed_photographs(scorer, images, training, recipe, out / "observed.pt", progress)
+    clean = clean_indices(rows, training)
+    worse, targets, matching = observed_versions(scorer, images, clean, recipe, out / "versions.pt", progress)
+    fit_overall(scorer, seen, torch.tensor(rows.scores)[numbers], worse, matching_falls(targets, matching), recipe)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,17 +7,20 @@ import dataclasses
 import json
 import math
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
+from iqaloss.scorers.base import Request
 from iqaloss.scorers.mdiqa.model import MDIQA
 from iqaloss.training.embedded.data import DecodedImages, Rows, clean_indices
-from iqaloss.training.embedded.objectives import degradation_loss, human_loss
+from iqaloss.training.embedded.fitting import noisy_read
+from iqaloss.training.embedded.objectives import degradation_loss, head_loss, human_loss, quiet_loss
 from iqaloss.training.embedded.recipe import Recipe
 from iqaloss.training.embedded.speed import Autocast, fast_bfloat16
 from iqaloss.training.embedded.views import degraded_groups, epoch_rows, scored_views, stack_groups, step_generator
@@ -25,6 +28,8 @@ from iqaloss.training.embedded.warmstart import trunk_of
 
 Report = Callable[[int, dict[str, float]], None]
 STATE = "state.pt"
+FAINT = 1.0 / 255.0
+"""Standard deviation of the noise that probes the gradient's norm."""
 Half = tuple[dict[str, float], list["Tensor | None"]]
 
 
@@ -91,7 +96,14 @@ class Trainer:
         self.clean = clean_indices(rows, training)
         self.optimiser = torch.optim.AdamW(parameter_groups(scorer, recipe), betas=(0.9, 0.99))
         self.averaged = copy.deepcopy(scorer)
+        self.seen = threading.local()
+        if scorer.statistics is not None:
+            scorer.statistics.dimension.register_forward_hook(self._see)
         self.step = 0
+
+    def _see(self, reader: nn.Module, given: tuple[Tensor], added: Tensor) -> None:
+        """Keeps the standardised statistics and what is read from them, for the thread that runs the scorer."""
+        self.seen.standard, self.seen.added = given[0], added.float()
 
     def run(self, until: int, report: Report, save_every: int = 100) -> None:
         """Trains up to a step; saves on the way and at the end."""
@@ -104,7 +116,7 @@ class Trainer:
     def train_step(self) -> dict[str, float]:
         """Does one step and returns the parts of its loss."""
         recipe, step = self.recipe, self.step
-        self.scorer.eval()  # stored batch statistics, and no dropout: the training is short
+        self.scorer.eval()  # stored batch statistics, and no dropout in the heads: the training is short
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * rate_factor(step, recipe)
         trained = [p for group in self.optimiser.param_groups for p in group["params"]]
@@ -132,23 +144,55 @@ class Trainer:
         """Returns loss parts and gradients of the scored photographs."""
         recipe = self.recipe
         chosen = epoch_rows(self.training, recipe.batch, recipe.seed, step)
-        views = scored_views(self.images, chosen, recipe, step_generator(recipe.seed, step, 2))
-        overall, dimensions = self.predict(views, autocast)
+        generator = step_generator(recipe.seed, step, 2)
+        views = scored_views(self.images, chosen, recipe, generator)
+        overall, dimensions = self.predict(views, autocast, recipe.human_share, generator)
         return gradients(human_loss(overall, dimensions, self.scores[chosen]), trained)
 
     def degraded_half(self, step: int, trained: list[nn.Parameter], autocast: Autocast) -> Half:
         """Returns loss parts and gradients of the degraded photographs."""
         recipe = self.recipe
-        groups = degraded_groups(self.images, self.clean, recipe, step_generator(recipe.seed, step, 3))
-        overall, dimensions = self.predict(torch.cat([group.images for group in groups]), autocast)
-        return gradients(degradation_loss(overall, dimensions, *stack_groups(groups)), trained)
+        generator = step_generator(recipe.seed, step, 3)
+        groups = degraded_groups(self.images, self.clean, recipe, generator)
+        views = torch.cat([group.images for group in groups])
+        total = len(views)
+        if recipe.quiet:
+            first = views[:: recipe.versions]
+            views = torch.cat([views, first + FAINT * torch.randn(first.shape, generator=generator)])
+        overall, dimensions = self.predict(views, autocast)
+        described = stack_groups(groups)
+        parts = degradation_loss(overall[:total], dimensions[:total], *described)
+        if self.scorer.statistics is not None:
+            parts |= head_loss(dimensions[:total] - self.seen.added[:total], *described)
+        if recipe.quiet:
+            scores = torch.cat([overall[:, None], dimensions], dim=1)
+            parts["quiet"] = recipe.quiet * quiet_loss(scores[: total : recipe.versions], scores[total:], FAINT)
+        return gradients(parts, trained)
 
-    def predict(self, views: Tensor, autocast: Autocast) -> tuple[Tensor, Tensor]:
-        """Returns overall scores ``[B]`` and dimension scores ``[B, D]`` in float32."""
+    def predict(
+        self, views: Tensor, autocast: Autocast, share: float = 1.0, noise: Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Returns overall scores ``[B]`` and dimension scores ``[B, D]`` in float32.
+
+        Args:
+            views: ``[B, 3, H, W]``.
+            autocast: Enters autocast.
+            share: How much of the overall score's gradient reaches the dimensions: dimensions that all follow
+                one score cannot tell properties apart.
+            noise: Generator of the noise and dropout with which the local scores are read from statistics.
+        """
         views = views.to(self.device).contiguous(memory_format=torch.channels_last)
+        part = self.scorer.statistics
         with autocast():
-            out = self.scorer(views)
-        return out.score.float(), torch.stack(list(out.dimensions.values()), dim=1).float()
+            out = self.scorer(views, Request(score=False, features=()))
+            dimensions = torch.stack(list(out.dimensions.values()), dim=1).float()
+            scores = torch.lerp(dimensions.detach(), dimensions, share)
+            if "local_scores" in out.extras:
+                scores = scores + out.extras["local_scores"].float()
+            if noise is not None and part is not None:
+                standard = self.seen.standard
+                scores = scores + (noisy_read(part.local, standard, noise) - part.local(standard)).float()
+        return self.scorer.fuse(scores * out.extras["weights"].float()).squeeze(1), dimensions
 
     @torch.no_grad()
     def average(self) -> None:

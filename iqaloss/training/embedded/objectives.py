@@ -59,3 +59,34 @@ def degradation_loss(
     order = F.relu(0.7 * -fall + own.diff(dim=1)).mean()
     overall_order = F.relu(0.4 * -fall + overall.diff(dim=1)).mean()
     return {"curve": 4.0 * curve, "selective": 8.0 * selective, "order": 2.0 * order, "overall": 2.0 * overall_order}
+
+
+def head_loss(heads: Tensor, targets: Tensor, known: Tensor, matching: Tensor) -> dict[str, Tensor]:
+    """Returns what makes the attention heads learn their dimension beside the statistics part.
+
+    Half of every fall is to be seen by the heads alone, and nothing else is to move them.
+
+    Args:
+        heads: What the heads say of each dimension, ``[G * V, D]``; further arguments as in :func:`degradation_loss`.
+        targets: ``[G, V, D]``.
+        known: ``[G, D]``.
+        matching: ``[G, D]``.
+    """
+    moved = heads.unflatten(0, targets.shape[:2]).diff(dim=1)
+    wanted = 0.5 * targets.diff(dim=1)
+    weight = (known * (1.0 + 2.0 * matching))[:, None].expand_as(moved)
+    return {"heads": 4.0 * (weight * (moved - wanted) ** 2).sum() / weight.sum()}
+
+
+def quiet_loss(scores: Tensor, probed: Tensor, std: float) -> Tensor:
+    """Returns an estimate of the mean squared norm of the gradient of scores by pixels.
+
+    For white noise e of standard deviation s, ``E[(f(x + e) - f(x))^2] / s^2`` tends to ``|grad f|^2`` as s tends
+    to 0; unlike the norm itself it needs no second derivative.
+
+    Args:
+        scores: Scores of images, ``[B, K]``.
+        probed: Scores of the same images with faint white noise.
+        std: Its standard deviation.
+    """
+    return ((probed - scores) / std).square().mean()

@@ -30,29 +30,39 @@ class Recipe:
         depthwise: Whether depthwise convolutions are trained too (several times slower on a CPU).
         warm_epochs: Passes over stored statistics before the network is trained; 0 for no warm start.
         warm_groups: Degraded photographs, in five versions each, whose statistics the warm start sees.
+        overall_epochs: Passes of each fit of the overall score.
+        local_strength: Factor by which local scores are made stronger, and the fusion weaker, before that fit.
         clean_target: What a clean photograph's dimensions are pulled to.
+        human_share: How much of the human scores' gradient reaches the dimensions through the overall score.
+        quiet: Weight of the squared gradient norm of scores by pixels, estimated with faint noise; 0 for none.
+        refit: Whether the statistics part is fitted once more, on the trained backbone's statistics, at the end.
         bf16: Whether the forward pass runs in bfloat16 autocast.
     """
 
     seed: int = 1
-    steps: int = 0
-    batch: int = 8
+    steps: int = 1200
+    batch: int = 12
     groups: int = 4
     versions: int = 4
-    sizes: tuple[int, ...] = (192, 224)
-    crop_sizes: tuple[int, ...] = (64, 96, 128, 160)
-    native: float = 0.25
+    sizes: tuple[int, ...] = (224, 256, 288)
+    crop_sizes: tuple[int, ...] = (64, 96, 128, 160, 192)
+    native: float = 0.3
     base_share: float = 0.3
     learning_rate: float = 1e-3
-    trunk_rate: float = 5e-5
-    fusion_rate: float = 1e-4
+    trunk_rate: float = 1e-4
+    fusion_rate: float = 2e-4
     warmup: int = 60
     weight_decay: float = 0.02
     clip: float = 1.0
     ema: float = 0.995
-    frozen_blocks: int = 3
-    depthwise: bool = False
+    frozen_blocks: int = 2
+    depthwise: bool = True
     warm_epochs: int = 120
     warm_groups: int = 4096
+    overall_epochs: int = 40
+    local_strength: float = 4.0
     clean_target: float = 0.85
+    human_share: float = 0.2
+    quiet: float = 0.01
+    refit: bool = True
     bf16: bool = True

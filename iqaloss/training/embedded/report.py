@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 from collections.abc import Sequence
@@ -16,34 +17,29 @@ from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.registry import create_scorer
 from iqaloss.training.embedded.data import read_rows, split_rows
 from iqaloss.training.embedded.degrade import DIMENSIONS
-from iqaloss.training.embedded.engine import STATE
 from iqaloss.training.embedded.evaluate import human_agreement, read_clean, responses, upscale_order
 from iqaloss.training.embedded.progress import Progress
+from iqaloss.training.embedded.recipe import Recipe
 
 NAME = "mdiqa-mobile"
+FILE = f"{NAME}.safetensors"
 
 
-def export(folder: str | Path, out: str | Path | None = None) -> Path:
-    """Writes the averaged weights of a training run as fp16 safetensors.
+def export(scorer: Scorer, out: Path, recipe: Recipe, step: int) -> Path:
+    """Writes a trained scorer as fp16 safetensors, with its recipe inside.
 
     Args:
-        folder: Folder with the run's checkpoint.
-        out: File to write; ``mdiqa-mobile.safetensors`` in the folder by default.
-
-    Raises:
-        FileNotFoundError: If the folder has no checkpoint.
+        scorer: The trained scorer.
+        out: File to write.
+        recipe: What it was trained with.
+        step: Steps that it was trained for.
     """
-    source = Path(folder) / STATE
-    if not source.is_file():
-        raise FileNotFoundError(f"{source} does not exist: train first")
-    state = torch.load(source, map_location="cpu", weights_only=True)
-    scorer = create_scorer(NAME, weights=state["averaged"])
     return checkpoints.save(
         scorer,
-        out or Path(folder) / f"{NAME}.safetensors",
+        out,
         dtype=torch.float16,
-        recipe=state["recipe"],
-        step=str(state["step"]),
+        recipe=json.dumps(dataclasses.asdict(recipe)),
+        step=str(step),
         data="BIQ2021 training rows without the published validation split",
     )
 

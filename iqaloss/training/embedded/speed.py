@@ -1,7 +1,9 @@
-"""Two measures that make bfloat16 training on a CPU several times faster without changing the network."""
+"""Measures that make training on a CPU several times faster without changing the network."""
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -13,6 +15,25 @@ from torch import Tensor, nn
 from iqaloss.training.embedded.recipe import Recipe
 
 Autocast = Callable[[], Any]
+
+
+def keep_memory() -> bool:
+    """Lets the C library keep freed memory instead of handing it back to the system after every large tensor.
+
+    Large tensors are otherwise mapped anew each time, and on virtual machines the page faults cost more than the
+    arithmetic (3.5 times the time of a forward pass was seen). Does nothing but on Linux with glibc.
+
+    Returns:
+        Whether it had an effect.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        tune = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    trim_threshold, top_pad, mmap_max = -1, -2, -4
+    return all(tune(*pair) == 1 for pair in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 2**28)))
 
 
 def _in_float32(conv: nn.Conv2d, x: Tensor) -> Tensor:

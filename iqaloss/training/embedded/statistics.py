@@ -1,0 +1,158 @@
+"""What the parts that are fitted see, computed once and stored: statistics of scored and of degraded photographs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from iqaloss.scorers.base import Request
+from iqaloss.scorers.mdiqa.fusion import appearance_maps, level_statistics
+from iqaloss.scorers.mdiqa.model import MDIQA
+from iqaloss.training.embedded.data import DecodedImages
+from iqaloss.training.embedded.recipe import Recipe
+from iqaloss.training.embedded.views import degraded_groups, resize, scored_views, stack_groups, step_generator
+from iqaloss.training.embedded.warmstart import trunk_of
+
+Progress = Callable[[str, int, int], None]
+SIDE = 256
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the fits of the overall score need to know of each image.
+
+    Attributes:
+        standard: Standardised statistics ``[..., K]``.
+        base: The dimensions' scores and what the attention heads add to them locally, ``[..., D]``.
+        weights: Instance weights ``[..., D]``.
+    """
+
+    standard: Tensor
+    base: Tensor
+    weights: Tensor
+
+
+@torch.no_grad()
+def observe(scorer: MDIQA, views: Tensor, bf16: bool = True) -> Seen:
+    """Runs the whole scorer on views ``[B, 3, H, W]`` and returns what the fit of the overall score needs."""
+    part = scorer.statistics
+    if part is None:
+        raise ValueError("fitting needs a configuration with statistics > 0")
+    kept: list[Tensor] = []
+    hook = part.local.register_forward_hook(lambda _, given, added: kept.extend([given[0], added.float()]))
+    with hook, torch.autocast(views.device.type, torch.bfloat16, enabled=bf16):
+        out = scorer(views.contiguous(memory_format=torch.channels_last), Request(score=False, features=()))
+    standard, added = kept
+    dimensions = torch.stack(list(out.dimensions.values()), dim=1).float()
+    return Seen(standard, dimensions + out.extras["local_scores"].float() - added, out.extras["weights"].float())
+
+
+@torch.no_grad()
+def view_statistics(scorer: MDIQA, views: Tensor, bf16: bool = True) -> Tensor:
+    """Returns the statistics ``[B, K]`` of views ``[B, 3, H, W]`` under the scorer's backbone."""
+    batch = scorer.normalise(views).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(views.device.type, torch.bfloat16, enabled=bf16):
+        levels = trunk_of(scorer).eval()(batch)  # stored batch statistics
+    return level_statistics([appearance_maps(views), *levels])
+
+
+def stored(cache: Path, compute: Callable[[], list[tuple[Tensor, ...]]]) -> tuple[Tensor, ...]:
+    """Returns the tensors in a file; computes, joins and stores them when there is no file."""
+    if cache.is_file():
+        kept: tuple[Tensor, ...] = torch.load(cache, weights_only=True)
+        return kept
+    joined = tuple(torch.cat(parts) for parts in zip(*compute()))
+    partial = cache.with_suffix(".partial")
+    torch.save(joined, partial)
+    os.replace(partial, cache)
+    return joined
+
+
+def scored_statistics(
+    scorer: MDIQA, images: DecodedImages, rows: list[int], recipe: Recipe, cache: Path, progress: Progress
+) -> tuple[Tensor, ...]:
+    """Returns statistics ``[N, K]`` of scored photographs and their rows ``[N]``.
+
+    Each photograph is seen whole at 256x256 and in one random view (see :func:`scored_views`).
+    """
+
+    def compute() -> list[tuple[Tensor, ...]]:
+        found: list[tuple[Tensor, ...]] = []
+        for start in range(0, len(rows), 32):
+            chosen = rows[start : start + 32]
+            whole = torch.stack([resize(images.full(i), SIDE, SIDE) for i in chosen])
+            generator = step_generator(recipe.seed + 20, start)
+            random = scored_views(images, chosen, dataclasses.replace(recipe, native=0.5), generator)
+            numbers = torch.tensor(chosen)
+            found += [(view_statistics(scorer, views, recipe.bf16), numbers) for views in (whole, random)]
+            progress("statistics of photographs", start, len(rows))
+        return found
+
+    return stored(cache, compute)
+
+
+def degraded_statistics(
+    scorer: MDIQA, images: DecodedImages, clean: list[int], recipe: Recipe, cache: Path, progress: Progress
+) -> tuple[Tensor, ...]:
+    """Returns statistics ``[G, V, K]`` of degraded versions, with their targets, known and matching dimensions."""
+    recipe = dataclasses.replace(recipe, groups=8, crop_sizes=(64, 96, 128, 160, 192, 224))
+    total = recipe.warm_groups // recipe.groups
+
+    def compute() -> list[tuple[Tensor, ...]]:
+        found: list[tuple[Tensor, ...]] = []
+        for step in range(total):
+            groups = degraded_groups(images, clean, recipe, step_generator(recipe.seed + 10, step))
+            seen = view_statistics(scorer, torch.cat([group.images for group in groups]), recipe.bf16)
+            found.append((seen.unflatten(0, (len(groups), recipe.versions)), *stack_groups(groups)))
+            progress("statistics of degraded versions", step, total)
+        return found
+
+    return stored(cache, compute)
+
+
+def observed_photographs(
+    scorer: MDIQA, images: DecodedImages, rows: list[int], recipe: Recipe, cache: Path, progress: Progress
+) -> tuple[Seen, Tensor]:
+    """Returns what the whole scorer sees of one random view of each scored photograph, and their rows ``[N]``."""
+
+    def compute() -> list[tuple[Tensor, ...]]:
+        found: list[tuple[Tensor, ...]] = []
+        for start in range(0, len(rows), 16):
+            chosen = rows[start : start + 16]
+            views = scored_views(images, chosen, recipe, step_generator(recipe.seed + 30, start))
+            seen = observe(scorer, views, recipe.bf16)
+            found.append((seen.standard, seen.base, seen.weights, torch.tensor(chosen)))
+            progress("photographs, whole scorer", start, len(rows))
+        return found
+
+    *seen, numbers = stored(cache, compute)
+    return Seen(*seen), numbers
+
+
+def observed_versions(
+    scorer: MDIQA, images: DecodedImages, clean: list[int], recipe: Recipe, cache: Path, progress: Progress
+) -> tuple[Seen, Tensor, Tensor]:
+    """Returns what the whole scorer sees of degraded versions ``[G, V, ...]``, their targets, matching dimensions."""
+    recipe = dataclasses.replace(recipe, groups=8)
+    total = max(1, recipe.warm_groups // 4 // recipe.groups)
+
+    def compute() -> list[tuple[Tensor, ...]]:
+        found: list[tuple[Tensor, ...]] = []
+        for step in range(total):
+            groups = degraded_groups(images, clean, recipe, step_generator(recipe.seed + 40, step))
+            seen = observe(scorer, torch.cat([group.images for group in groups]), recipe.bf16)
+            shape = (len(groups), recipe.versions)
+            targets, _, matching = stack_groups(groups)
+            parts = (seen.standard, seen.base, seen.weights)
+            found.append((*(kind.unflatten(0, shape) for kind in parts), targets, matching))
+            progress("degraded versions, whole scorer", step, total)
+        return found
+
+    standard, base, weights, targets, matching = stored(cache, compute)
+    return Seen(standard, base, weights), targets, matching

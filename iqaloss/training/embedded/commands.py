@@ -105,6 +105,8 @@ def train(arguments: Sequence[str]) -> int:
     trainer = Trainer(scorer, images, rows, training, recipe, given.out)
     if resumed:
         trainer.resume()
+    else:
+        trainer.save()
     log = (given.out / "log.csv").open("a", encoding="utf-8")
 
     def report(step: int, parts: dict[str, float]) -> None:

@@ -28,7 +28,7 @@ from iqaloss.training.embedded.warmstart import trunk_of
 
 Report = Callable[[int, dict[str, float]], None]
 STATE = "state.pt"
-FAINT = 1.0 / 255.0
+FAINT = 2.0 / 255.0
 """Standard deviation of the noise that probes the gradient's norm."""
 Half = tuple[dict[str, float], list["Tensor | None"]]
 
@@ -158,7 +158,8 @@ class Trainer:
         total = len(views)
         if recipe.quiet:
             first = views[:: recipe.versions]
-            views = torch.cat([views, first + FAINT * torch.randn(first.shape, generator=generator)])
+            faint = FAINT * torch.randn(first.shape, generator=generator)
+            views = torch.cat([views, first + faint, first - faint])
         overall, dimensions = self.predict(views, autocast)
         described = stack_groups(groups)
         parts = degradation_loss(overall[:total], dimensions[:total], *described)
@@ -166,7 +167,7 @@ class Trainer:
             parts |= head_loss(dimensions[:total] - self.seen.added[:total], *described)
         if recipe.quiet:
             scores = torch.cat([overall[:, None], dimensions], dim=1)
-            parts["quiet"] = recipe.quiet * quiet_loss(scores[: total : recipe.versions], scores[total:], FAINT)
+            parts["quiet"] = recipe.quiet * quiet_loss(*scores[total:].chunk(2), FAINT)
         return gradients(parts, trained)
 
     def predict(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iqaloss.scorers.mdiqa.model import MDIQA
-from iqaloss.training.embedded.objectives import degradation_loss, human_loss, plcc_loss, ranking_loss
+from iqaloss.training.embedded.objectives import OVERALL_MARGIN, degradation_loss, human_loss, plcc_loss, ranking_loss
 from iqaloss.training.embedded.recipe import Recipe
 from iqaloss.training.embedded.statistics import Progress, Seen
 from iqaloss.training.embedded.warmstart import START
@@ -141,7 +141,7 @@ def fit_overall(scorer: MDIQA, scored: Seen, scores: Tensor, degraded: Seen, fal
         found, wanted = overall(scored, chosen, 0.5), scores[chosen]
         loss = plcc_loss(found, wanted) + 5.0 * F.mse_loss(found, wanted) + ranking_loss(found, wanted)
         groups = torch.randint(len(falls), (32,), generator=generator)
-        loss = loss + F.relu(0.4 * falls[groups] + overall(degraded, groups, 0.0).diff(dim=1)).mean()
+        loss = loss + F.relu(OVERALL_MARGIN * falls[groups] + overall(degraded, groups, 0.0).diff(dim=1)).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

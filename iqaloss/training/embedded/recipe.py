@@ -57,12 +57,12 @@ class Recipe:
     ema: float = 0.995
     frozen_blocks: int = 2
     depthwise: bool = True
-    warm_epochs: int = 120
+    warm_epochs: int = 60
     warm_groups: int = 4096
     overall_epochs: int = 40
     local_strength: float = 4.0
     clean_target: float = 0.85
     human_share: float = 0.2
-    quiet: float = 0.01
+    quiet: float = 0.0005
     refit: bool = True
     bf16: bool = True

@@ -18,8 +18,11 @@ from iqaloss.scorers.registry import create_scorer
 from iqaloss.training.embedded.data import read_rows, split_rows
 from iqaloss.training.embedded.degrade import DIMENSIONS
 from iqaloss.training.embedded.evaluate import human_agreement, read_clean, responses, upscale_order
+from iqaloss.training.embedded.gradients import crop_agreement, gradient_figures
+from iqaloss.training.embedded.pictures import draw_failures, draw_responses, draw_spectrum
 from iqaloss.training.embedded.progress import Progress
 from iqaloss.training.embedded.recipe import Recipe
+from iqaloss.training.embedded.speed import keep_memory
 
 NAME = "mdiqa-mobile"
 FILE = f"{NAME}.safetensors"
@@ -54,10 +57,12 @@ def measure(scorer: Scorer, given: argparse.Namespace) -> dict[str, Any]:
         found["validation"] = human_agreement(scorer, held, progress)
         if given.native:
             found["validation_native"] = human_agreement(scorer, held, progress, side=512)
+            found["crops"] = crop_agreement(scorer, held, progress)
     if given.clean is not None:
         pictures = read_clean(given.clean, given.limit or 10**6)
         found["upscaling"] = upscale_order(scorer, pictures, progress)
         found["responses"] = responses(scorer, pictures, progress)
+        found["gradients"] = gradient_figures(scorer, pictures, progress)
     return found
 
 
@@ -77,6 +82,18 @@ def as_text(found: dict[str, Any]) -> str:
             f"  {name}: {sub['images']} photographs, SRCC {sub['srcc']:.4f}, PLCC {sub['plcc']:.4f}"
             for name, sub in part["subsets"].items()
         ]
+    for side, part in found.get("crops", {}).items():
+        lines.append(
+            f"centre crops of {side}: SRCC {part['srcc']:.4f}, PLCC {part['plcc']:.4f}, mean score {part['mean']:.3f}, "
+            f"SRCC with the score of the whole {part['srcc_with_whole']:.4f}"
+        )
+    if "gradients" in found:
+        part = found["gradients"]
+        peaks = ", ".join(f"{stride}: {peak:.2f}" for stride, peak in part["stride_peaks"].items())
+        lines.append(
+            f"gradient norm {part['norm']:.3f} a picture; power at stride frequencies over neighbours {peaks}; "
+            f"share of all power at multiples of 1/8 cycle {part['stride_share']:.5f}"
+        )
     if "upscaling" in found:
         part = found["upscaling"]
         lines.append(
@@ -107,18 +124,32 @@ def evaluate(arguments: Sequence[str]) -> int:
     parser.add_argument("--data", type=Path, help="BIQ2021 folder; without it no human scores are used")
     parser.add_argument("--clean", type=Path, help="folder of clean photographs that were not trained on (BSDS)")
     parser.add_argument("--limit", type=int, help="use the first so many pictures only")
-    parser.add_argument("--native", action="store_true", help="also score the photographs at 512x512")
+    parser.add_argument("--native", action="store_true", help="also score the photographs at 512x512, and crops")
     parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--pictures", type=Path, help="draw the model card's pictures into this folder")
     parser.add_argument("--threads", type=int, help="CPU threads")
     given = parser.parse_args(arguments)
+    keep_memory()
     if given.threads:
         torch.set_num_threads(given.threads)
     scorer = create_scorer(NAME) if given.file is None else create_scorer(NAME, weights=given.file)
     scorer = scorer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     found = measure(scorer, given)
     Progress.line(as_text(found))
+    if given.pictures is not None:
+        draw(scorer, found, given.pictures)
     if given.json is not None:
         partial = given.json.with_suffix(".partial")
         partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         os.replace(partial, given.json)
     return 0
+
+
+def draw(scorer: Scorer, found: dict[str, Any], folder: Path) -> None:
+    """Draws the pictures of the model card that the figures allow."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if "responses" in found:
+        Progress.line(f"drew {draw_responses(found['responses'], folder / f'{NAME}-responses.png')}")
+    if "gradients" in found:
+        Progress.line(f"drew {draw_spectrum(found['gradients'], folder / f'{NAME}-gradients.png')}")
+    Progress.line(f"drew {draw_failures(scorer, folder / f'{NAME}-failures.png')}")

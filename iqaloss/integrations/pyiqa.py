@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from iqaloss.losses.checks import NonFiniteLossError, describe
 from iqaloss.losses.functional import nr_loss
-from iqaloss.losses.iqa_loss import PRECISIONS, IQALoss
+from iqaloss.losses.iqa_loss import IQALoss
+from iqaloss.losses.running import PRECISIONS
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.cards import ScorerCard
 

@@ -6,7 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from iqaloss.losses.iqa_loss import EncodedTarget, IQALoss
+    from iqaloss.losses.encoded import EncodedTarget
+    from iqaloss.losses.iqa_loss import IQALoss
     from iqaloss.losses.lar_iqa_loss import LARIQALoss
     from iqaloss.losses.mdiqa_loss import MDIQALoss
     from iqaloss.losses.moe_agiqa_loss import MoEAGIQALoss
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["EncodedTarget", "IQALoss", "LARIQALoss", "MDIQALoss", "MoEAGIQALoss", "PMTIQALoss", "SRIQALoss"]
 
 _MODULES = {
-    "EncodedTarget": "iqa_loss",
+    "EncodedTarget": "encoded",
     "IQALoss": "iqa_loss",
     "LARIQALoss": "lar_iqa_loss",
     "MDIQALoss": "mdiqa_loss",

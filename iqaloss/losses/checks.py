@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -30,8 +30,15 @@ def describe(images: Tensor) -> str:
     )
 
 
+def has_values(images: Tensor) -> bool:
+    """Whether a tensor's values can be looked at: not while a graph is compiled, exported or captured, nor on meta."""
+    if torch.compiler.is_compiling() or images.is_meta:
+        return False
+    return not (images.is_cuda and torch.cuda.is_current_stream_capturing())
+
+
 def check_finite(terms: Mapping[str, Tensor], values: Tensor, images: Tensor, action: str) -> Tensor:
-    """Makes sure that a loss is finite.
+    """Makes sure that a loss is finite, waiting for the device.
 
     Args:
         terms: The per-image terms by name, to name the culprit.
@@ -45,23 +52,35 @@ def check_finite(terms: Mapping[str, Tensor], values: Tensor, images: Tensor, ac
     Raises:
         NonFiniteLossError: If a value is NaN or infinite and the action is ``"raise"``.
     """
-    # A compiled graph has no place for a Python branch on a value.
-    if action == "ignore" or torch.compiler.is_compiling() or bool(torch.isfinite(values).all()):
+    if action == "ignore" or not has_values(values) or bool(torch.isfinite(values).all()):
         return values
     culprits = [name for name, term in terms.items() if not bool(torch.isfinite(term).all())]
-    message = f"the loss is not finite in {', '.join(culprits)}; the input has {describe(images)}"
+    complain(nonfinite_message(culprits, describe(images)), action)
+    return torch.nan_to_num(images, 0.0, 0.0, 0.0).float().flatten(1).sum(1) * 0.0
+
+
+def nonfinite_message(culprits: Sequence[str], images: str) -> str:
+    """Returns what is said of a value that is not finite."""
+    return f"the loss is not finite in {', '.join(culprits)}; the input has {images}"
+
+
+def complain(message: str, action: str) -> None:
+    """Raises :class:`NonFiniteLossError` for ``"raise"``, and warns for ``"skip"``."""
     if action == "raise":
         raise NonFiniteLossError(message)
-    warnings.warn(message + "; this step is skipped", RuntimeWarning, stacklevel=3)
-    return torch.nan_to_num(images, 0.0, 0.0, 0.0).float().flatten(1).sum(1) * 0.0
+    warnings.warn(message + "; this step is skipped", RuntimeWarning, stacklevel=5)
 
 
 def check_range(images: Tensor, input_range: tuple[float, float], name: str) -> None:
     """Raises ``ValueError`` for values so far outside the range that another range must be meant."""
-    if torch.compiler.is_compiling():
-        return
+    if has_values(images):
+        least, most = (float(value) for value in torch.aminmax(images.detach()))
+        check_extremes(least, most, input_range, name)
+
+
+def check_extremes(least: float, most: float, input_range: tuple[float, float], name: str) -> None:
+    """Raises ``ValueError`` for extremes so far outside the range that another range must be meant."""
     low, high = input_range
-    least, most = (float(value) for value in torch.aminmax(images.detach()))
     slack = _FAR * (high - low)
     if least < low - slack or most > high + slack:
         raise ValueError(
@@ -79,3 +98,19 @@ def check_range_option(input_range: tuple[float, float]) -> tuple[float, float]:
     if not low < high:
         raise ValueError(f"input_range must be (low, high) with low < high, got {input_range!r}")
     return low, high
+
+
+def check_size(name: str, value: int | None, least: int, reason: str) -> int | None:
+    """Returns an optional whole number of at least ``least``.
+
+    Raises:
+        TypeError: If it is neither None nor a whole number.
+        ValueError: If it is less than ``least``; the message gives the reason.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number or None, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}{reason}, got {value}")
+    return value

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
 
 from iqaloss._errors import check_choice
-from iqaloss.losses.checks import NONFINITE, check_finite, check_range, check_range_option
+from iqaloss.losses.checks import NONFINITE, check_range_option, check_size
+from iqaloss.losses.chunks import judge_in_chunks, pieces
+from iqaloss.losses.encoded import EncodedTarget, check_encoded, check_target
 from iqaloss.losses.functional import feature_distance, nr_loss, reduce_batch, stack_terms, straight_through_clamp
+from iqaloss.losses.running import channels_last_option, run_scorer
+from iqaloss.losses.views import crop_places, shrink, take
+from iqaloss.losses.watch import Watch
 from iqaloss.scorers.base import NOTHING, Request, ScoreOutput, Scorer, check_images
 from iqaloss.scorers.registry import create_scorer
 
 MODES = ("nr", "fr", "both")
-PRECISIONS: dict[str | None, torch.dtype | None] = {None: None, "fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-@dataclass
-class EncodedTarget:
-    """A target's features, computed once and reused; made by :meth:`IQALoss.encode`.
-
-    Attributes:
-        features: Name to feature map ``[B, C, h, w]``, without gradient.
-        shape: Shape of the target images.
-    """
-
-    features: dict[str, Tensor] = field(default_factory=dict)
-    shape: tuple[int, ...] = ()
+WHOLE = slice(None)
+"""All images of a batch."""
 
 
 class IQALoss(nn.Module):
@@ -45,7 +36,8 @@ class IQALoss(nn.Module):
     trains it, ``train()`` does not reach it, yet ``to()`` moves it.
 
     Args:
-        scorer: A registered name or a :class:`~iqaloss.scorers.base.Scorer`.
+        scorer: A registered name, whose scorer is built and folded, or a :class:`~iqaloss.scorers.base.Scorer`, which
+            is taken as it is: ``scorer.fold()`` makes a frozen one faster.
         mode: ``"nr"``, ``"fr"`` or ``"both"``.
         loss_weight: Factor of the loss.
         reduction: ``"mean"`` or ``"sum"`` over the batch, or ``"none"`` for ``[B]``.
@@ -53,9 +45,20 @@ class IQALoss(nn.Module):
         clamp: What happens to values outside the range: ``"ste"`` clips them and lets their gradient pass
             unchanged, ``"clip"`` clips them and stops their gradient, None leaves them.
         nonfinite: A NaN or infinite value ``"raise"``s, lets the step be ``"skip"``ped with a warning, or is
-            ``"ignore"``d (which also leaves out the range check and so every wait for the device).
+            ``"ignore"``d (with the range check). No forward pass waits for a GPU, but for the first one: later calls
+            leave their findings to the next call, or to :meth:`check`, and give a zero gradient where it is not
+            finite. Compiled and captured graphs are not checked.
         precision: ``None`` follows the caller's autocast, ``"fp32"`` turns it off and ``"bf16"`` on inside
             the scorer. The result is float32 in any case.
+        checkpoint: Keeps only the inputs of the scorer's blocks and computes the blocks again on the way back: less
+            memory, one more forward pass, the same gradient. ``torch.compile`` chooses on its own what to keep.
+        channels_last: The memory format inside the scorer: ``"auto"``, True or False. ``"auto"`` takes channels last
+            where tensor cores want it: in a convolutional scorer on a GPU, in half precision.
+        max_side: Shrinks larger images until their longer side is this long (bilinear, antialiased).
+        crop: Cuts this many pixels square out of larger images, at a random place for each image and the same for
+            prediction and target; drawn at every call from torch's generator, after shrinking.
+        chunk: Judges this many images at a time and keeps their gradient instead of their graph, so that memory does
+            not grow with the batch. The gradient is the same; second derivatives are an error.
 
     Shapes:
         pred, target: ``[B, 3, H, W]``, RGB. Output: a scalar, or ``[B]`` with ``reduction="none"``.
@@ -68,6 +71,11 @@ class IQALoss(nn.Module):
         >>> pred = torch.rand(1, 3, 64, 64, requires_grad=True)
         >>> value, parts = loss_fn(pred, torch.rand(1, 3, 64, 64), return_parts=True)
         >>> value.backward()
+
+        A large output, with little memory:
+
+        >>> loss_fn = IQALoss("mdiqa-mobile", crop=64, chunk=1, checkpoint=True)
+        >>> loss_fn(torch.rand(2, 3, 96, 128, requires_grad=True)).backward()
     """
 
     def __init__(
@@ -81,6 +89,11 @@ class IQALoss(nn.Module):
         clamp: str | None = "ste",
         nonfinite: str = "raise",
         precision: str | None = None,
+        checkpoint: bool = False,
+        channels_last: bool | str = "auto",
+        max_side: int | None = None,
+        crop: int | None = None,
+        chunk: int | None = None,
     ) -> None:
         super().__init__()
         self.mode = check_choice("mode", mode, MODES)
@@ -94,7 +107,16 @@ class IQALoss(nn.Module):
             raise ValueError(f"loss_weight must be finite, got {loss_weight!r}")
         if not isinstance(scorer, (str, Scorer)):
             raise TypeError(f"scorer must be a registered name or a Scorer, got {type(scorer).__name__}")
-        built = create_scorer(scorer) if isinstance(scorer, str) else scorer
+        built = create_scorer(scorer).fold() if isinstance(scorer, str) else scorer
+        if not isinstance(checkpoint, bool):
+            raise TypeError(f"checkpoint must be True or False, got {checkpoint!r}")
+        self.checkpoint = checkpoint
+        self.channels_last = channels_last_option(channels_last)
+        least, reason = built.card.min_side, f", the side that {built.card.name} needs"
+        self.max_side = check_size("max_side", max_side, least, reason)
+        self.crop = check_size("crop", crop, least, reason)
+        self.chunk = check_size("chunk", chunk, 1, "")
+        self._watch = Watch(self.nonfinite, self.input_range)
         # In a tuple, so that nn.Module does not register it: not in state_dict(), parameters() or train().
         self._held = (built.freeze(),)
 
@@ -138,8 +160,8 @@ class IQALoss(nn.Module):
         factor = self.scorer.card.fr_scale / len(names)
         return {name: factor * feature_distance(output.features[name], target[name]) for name in names}
 
-    def conditions(self) -> dict[str, Any]:
-        """What the scorer takes beside the images."""
+    def conditions(self, part: slice = WHOLE) -> dict[str, Any]:
+        """What the scorer takes beside the images; where that is something for each image, for a part of the batch."""
         return {}
 
     # --- what a user calls ---
@@ -151,10 +173,25 @@ class IQALoss(nn.Module):
             target: ``[B, 3, H, W]`` in the input range.
         """
         check_images(target, self.scorer.card.min_side, "target")
+        if self.crop is not None:
+            raise ValueError(
+                f"a target cannot be encoded with crop={self.crop}: every call cuts at another place; pass the images"
+            )
         with torch.no_grad():
-            request = Request(score=False, dimensions=(), features=self.compared_features(), extras=())
-            output = self._run(self._prepare(target, "target"), request)
-        return EncodedTarget(output.features, tuple(target.shape))
+            images = self._shrunk(self._prepare(target, "target"), "target")
+            parts = pieces(len(images), self.chunk or len(images))
+            found = [self._features(images[part], part) for part in parts]
+        features = {name: torch.cat([each[name] for each in found]) for name in found[0]} if found[1:] else found[0]
+        return EncodedTarget(features, tuple(target.shape), self.max_side)
+
+    def check(self) -> None:
+        """Reads what the last call found, and waits for it; what the next call would do, and nothing on a CPU.
+
+        Raises:
+            NonFiniteLossError: If the last call's value was NaN or infinite, with ``nonfinite="raise"``.
+            ValueError: If its images were far outside the input range.
+        """
+        self._watch.settle()
 
     @overload
     def forward(
@@ -183,55 +220,58 @@ class IQALoss(nn.Module):
             dimensions or features, or ``score``; in mode ``"both"`` with the prefix ``nr_`` or ``fr_``.
         """
         check_images(pred, self.scorer.card.min_side, "pred")
-        terms = self._terms(pred, target)
-        values = check_finite(terms, stack_terms(terms).sum(0), pred, self.nonfinite)
+        self.check()
+        terms, values = self._judge(pred, None if self.mode == "nr" else self._checked(pred, target))
+        values = self._watch.finite(terms, values, pred)
         loss = self.loss_weight * reduce_batch(values, self.reduction)
         if not return_parts:
             return loss
         how = "sum" if self.reduction == "sum" else "mean"
         return loss, {name: self.loss_weight * reduce_batch(term.detach(), how) for name, term in terms.items()}
 
-    def _terms(self, pred: Tensor, target: Tensor | EncodedTarget | None) -> dict[str, Tensor]:
-        encoded = self._encoded(pred, target) if self.mode != "nr" else EncodedTarget()
-        request = NOTHING
-        if self.mode != "fr":
-            request = request | self.nr_request()
+    def _judge(self, pred: Tensor, target: Tensor | EncodedTarget | None) -> tuple[dict[str, Tensor], Tensor]:
+        """Returns the terms ``[B]`` by name, and their sum with the gradient."""
+        images = self._watch.guard(self._shrunk(self._prepare(pred, "pred"), "pred"))
+        with torch.no_grad():
+            if isinstance(target, Tensor):
+                target = self._shrunk(self._prepare(target, "target"), "target").detach()
+            places = None if self.crop is None else crop_places(images, self.crop)
+            if places is not None and isinstance(target, Tensor):
+                target = take(target, *places)
+        images = images if places is None else take(images, *places)
+        if self.chunk is None:
+            terms = self._terms(images, target, WHOLE)
+            return terms, stack_terms(terms).sum(0)
+        return judge_in_chunks(
+            lambda piece, part: self._terms(piece, None if target is None else target[part], part), images, self.chunk
+        )
+
+    def _terms(self, images: Tensor, target: Tensor | EncodedTarget | None, part: slice) -> dict[str, Tensor]:
+        reference: Mapping[str, Tensor] = {}
+        if isinstance(target, Tensor):
+            with torch.no_grad():
+                reference = self._features(target, part)
+        elif target is not None:
+            reference = target.features
+        request = NOTHING if self.mode == "fr" else self.nr_request()
         if self.mode != "nr":
             request = request | self.fr_request()
-        output = self._run(self._prepare(pred, "pred"), request)
-        if self.mode == "nr":
-            return self.nr_terms(output)
-        fr = self.fr_terms(output, encoded.features)
-        if self.mode == "fr":
-            return fr
-        nr = self.nr_terms(output)
-        return {
-            **{f"nr_{name}": term for name, term in nr.items()},
-            **{f"fr_{name}": term for name, term in fr.items()},
-        }
+        output = self._run(images, request, part)
+        nr = {} if self.mode == "fr" else self.nr_terms(output)
+        fr = {} if self.mode == "nr" else self.fr_terms(output, reference)
+        if self.mode != "both":
+            return nr or fr
+        return {f"{kind}_{name}": term for kind, terms in (("nr", nr), ("fr", fr)) for name, term in terms.items()}
 
-    def _encoded(self, pred: Tensor, target: Tensor | EncodedTarget | None) -> EncodedTarget:
-        if target is None:
-            raise ValueError(
-                f'mode="{self.mode}" compares with a target: call loss_fn(pred, target); mode="nr" needs none'
-            )
-        encoded = target if isinstance(target, EncodedTarget) else None
-        shape = encoded.shape if encoded else tuple(getattr(target, "shape", ()))
-        if not isinstance(target, (Tensor, EncodedTarget)):
-            raise TypeError(f"target must be a tensor or loss_fn.encode(target), got {type(target).__name__}")
-        if shape != tuple(pred.shape):
-            raise ValueError(f"pred and target differ in shape: pred {list(pred.shape)}, target {list(shape)}")
-        if encoded is None:
-            return self.encode(target)  # type: ignore[arg-type]
-        missing = [name for name in self.compared_features() if name not in encoded.features]
-        if missing:
-            raise ValueError(f"the encoded target lacks {', '.join(missing)}; encode it again with this loss")
-        return encoded
+    def _checked(self, pred: Tensor, target: object) -> Tensor | EncodedTarget:
+        checked = check_target(pred, target, self.mode, self.scorer.card.min_side)
+        if isinstance(checked, EncodedTarget):
+            check_encoded(checked, self.compared_features(), self.max_side, self.crop)
+        return checked
 
     def _prepare(self, images: Tensor, name: str) -> Tensor:
         """Maps the input range to [0, 1] and deals with what lies outside."""
-        if self.nonfinite != "ignore":
-            check_range(images, self.input_range, name)
+        self._watch.range(images, name)
         low, high = self.input_range
         images = images.to(self.scorer.mean.dtype)
         if (low, high) != (0.0, 1.0):
@@ -240,10 +280,20 @@ class IQALoss(nn.Module):
             return straight_through_clamp(images)
         return images.clamp(0, 1) if self.clamp == "clip" else images
 
-    def _run(self, images: Tensor, request: Request) -> ScoreOutput:
-        context: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
-        dtype = PRECISIONS[self.precision]
-        if dtype is not None:
-            context = torch.autocast(images.device.type, torch.bfloat16, enabled=dtype is torch.bfloat16)
-        with context:
-            return self.scorer(images, request, **self.conditions())
+    def _shrunk(self, images: Tensor, name: str) -> Tensor:
+        return images if self.max_side is None else shrink(images, self.max_side, self.scorer.card.min_side, name)
+
+    def _features(self, images: Tensor, part: slice) -> dict[str, Tensor]:
+        request = Request(score=False, dimensions=(), features=self.compared_features(), extras=())
+        return self._run(images, request, part).features
+
+    def _run(self, images: Tensor, request: Request, part: slice) -> ScoreOutput:
+        return run_scorer(
+            self.scorer,
+            images,
+            request,
+            self.conditions(part),
+            precision=self.precision,
+            checkpoint=self.checkpoint,
+            channels_last=self.channels_last,
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from iqaloss.losses.iqa_loss import IQALoss
+from iqaloss.losses.iqa_loss import WHOLE, IQALoss
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.lar_iqa.config import check_spaces
 from iqaloss.scorers.lar_iqa.model import LARIQA
@@ -58,7 +58,7 @@ class LARIQALoss(IQALoss):
         self.color_space = check_spaces(self.scorer.config.color_space if color_space is None else color_space)
         self.pad = bool(pad)
 
-    def conditions(self) -> dict[str, Any]:
+    def conditions(self, part: slice = WHOLE) -> dict[str, Any]:
         """The colour spaces, and whether the crop is filled up."""
         return {"color_space": self.color_space, "pad": self.pad}
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from iqaloss._errors import check_choice
 from iqaloss.losses.functional import feature_distance, normalised_weights, nr_loss
-from iqaloss.losses.iqa_loss import IQALoss
+from iqaloss.losses.iqa_loss import WHOLE, IQALoss
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 
 FORMS = ("weighted", "fused")
@@ -58,6 +58,7 @@ class MDIQALoss(IQALoss):
     """
 
     ratio: Tensor
+    active_ratio: Tensor
 
     def __init__(
         self,
@@ -81,13 +82,17 @@ class MDIQALoss(IQALoss):
         if self.form == "fused" and "weights" not in self.scorer.extra_names:
             raise ValueError(f'form="fused" needs instance weights, which {self.scorer.card.name} has not')
         self.register_buffer("ratio", torch.empty(0), persistent=False)
+        self.register_buffer("active_ratio", torch.empty(0), persistent=False)
         self.set_weights(weights)
 
     def set_weights(self, weights: Mapping[str, float] | Sequence[float] | None) -> None:
         """Changes the dimensions' weights, to follow a schedule say; takes what the constructor takes."""
         self.weights = check_weights(weights, self.scorer)
+        device = self.scorer.mean.device
         values = list(self.weights.values())
-        self.ratio = torch.tensor(values, dtype=torch.float32, device=self.scorer.mean.device)
+        self.ratio = torch.tensor(values, dtype=torch.float32, device=device)
+        # Kept beside it: which weights are zero is known here, while a GPU would have to be asked at each step.
+        self.active_ratio = torch.tensor([value for value in values if value > 0], dtype=torch.float32, device=device)
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -114,12 +119,12 @@ class MDIQALoss(IQALoss):
         if self.form == "fused":
             return super().nr_terms(output)
         worst, best = self.scorer.card.score_range
-        factor = normalised_weights(self._active_ratio())
+        factor = normalised_weights(self.active_ratio)
         return {name: factor[i] * nr_loss(output.dimensions[name], best, worst) for i, name in enumerate(self.active)}
 
     def fr_terms(self, output: ScoreOutput, target: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weighted feature distances of the active dimensions."""
-        ratio = self._active_ratio()
+        ratio = self.active_ratio
         if self.form == "weighted":
             factor = self.scorer.card.fr_scale * normalised_weights(ratio)
             return {
@@ -135,12 +140,9 @@ class MDIQALoss(IQALoss):
             terms[name] = weight * feature_distance(output.features[name], target[name]) / len(names)
         return terms
 
-    def conditions(self) -> dict[str, Any]:
+    def conditions(self, part: slice = WHOLE) -> dict[str, Any]:
         """The ratio that multiplies the instance weights, in the fused form."""
         return {"ratio": self.ratio} if self.form == "fused" else {}
-
-    def _active_ratio(self) -> Tensor:
-        return self.ratio[self.ratio > 0]
 
 
 def check_weights(weights: Mapping[str, float] | Sequence[float] | None, scorer: Scorer) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from iqaloss.losses.iqa_loss import IQALoss
+from iqaloss.losses.iqa_loss import WHOLE, IQALoss
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.layers.wordpiece import WordPiece
 from iqaloss.scorers.moe_agiqa.model import MoEAGIQA
@@ -80,7 +80,8 @@ class MoEAGIQALoss(IQALoss):
         tokens = cast(MoEAGIQA, self.scorer).tokenise(prompts, self.tokenizer)
         self.prompt_ids, self.prompt_mask = tokens.ids, tokens.mask
 
-    def conditions(self) -> dict[str, Any]:
+    def conditions(self, part: slice = WHOLE) -> dict[str, Any]:
         """The prompts and where the crops are."""
-        prompts = PromptTokens(self.prompt_ids, self.prompt_mask)
+        part = part if self.prompt_ids.shape[0] > 1 else WHOLE  # one prompt is for all images
+        prompts = PromptTokens(self.prompt_ids[part], self.prompt_mask[part])
         return {"prompts": prompts, "crops": self.crops, "seed": self.seed}

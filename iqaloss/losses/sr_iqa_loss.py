@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from iqaloss.losses.iqa_loss import IQALoss
+from iqaloss.losses.iqa_loss import WHOLE, IQALoss
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.sr_iqa.model import SRIQA
 
@@ -46,6 +46,6 @@ class SRIQALoss(IQALoss):
             raise ValueError(f"SRIQALoss needs an SR-IQA scorer, got {self.scorer.card.name!r}; see IQALoss")
         self.windows = windows
 
-    def conditions(self) -> dict[str, Any]:
+    def conditions(self, part: slice = WHOLE) -> dict[str, Any]:
         """The number of windows."""
         return {"windows": self.windows}

@@ -171,7 +171,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     warnings.filterwarnings("ignore")  # the peers' own
     with shown() as progress:
         rows, left_out = measure(options, progress)
-    page = markdown(rows, left_out, " ".join(["python -m benchmarks.loss_cost", *given]))
+    shown_options = [text for text in given if text not in ("--resume", "--render")]
+    page = markdown(rows, left_out, " ".join(["python -m benchmarks.loss_cost", *shown_options]))
     if options.out is None:
         print(page)
         return

@@ -70,9 +70,9 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     axes[1, 0].set_xlabel(f"side of the crop (pixels), batch {batch}")
     axes[1, 1].set_xlabel(f"batch, {side}x{side}")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=9)
+    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=9, handlelength=4)
     compiled = ", torch.compile" if first.compiled else ""
-    figure.suptitle(f"What a loss costs: {first.device}, {first.precision}{compiled}", fontsize=11)
+    figure.suptitle(f"What a loss costs ({first.device}, {first.precision}{compiled})", fontsize=11)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)

@@ -44,7 +44,8 @@ class Setting:
         """Names the hardware."""
         if self.device == "cuda":
             return f"cuda: {torch.cuda.get_device_name()}"
-        return f"cpu: {_processor()}, {torch.get_num_threads()} threads"
+        threads = torch.get_num_threads()
+        return f"cpu: {_processor()}, {threads} thread{'s' if threads > 1 else ''}"
 
     def call(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Returns the function, or what ``torch.compile`` makes of it."""

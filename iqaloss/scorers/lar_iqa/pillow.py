@@ -7,8 +7,13 @@ import math
 import torch
 from torch import Tensor
 
+from iqaloss.scorers.layers.remember import Remember
+
 _BITS = 22
 """Fractional bits of Pillow's filter weights for 8-bit channels."""
+
+_KEPT = Remember(16)
+"""The filters of recent sizes, so that no step copies one to the device again."""
 
 
 def resize_levels(levels: Tensor, size: tuple[int, int]) -> Tensor:
@@ -34,8 +39,8 @@ def _resize_last(levels: Tensor, size: int) -> Tensor:
     length = levels.shape[-1]
     if length == size:
         return levels
-    first, weights = _taps(length, size)
-    first, weights = first.to(levels.device), weights.to(levels.device)
+    taps = _KEPT((length, size, levels.device), (), lambda: torch.cat(_taps(length, size), dim=1).to(levels.device))
+    first, weights = taps[:, 0], taps[:, 1:].to(torch.int32)
     total = levels.new_full((*levels.shape[:-1], size), 1 << (_BITS - 1))
     for tap in range(weights.shape[1]):
         # Beyond the last pixel the weight is zero.
@@ -44,7 +49,7 @@ def _resize_last(levels: Tensor, size: int) -> Tensor:
 
 
 def _taps(length: int, size: int) -> tuple[Tensor, Tensor]:
-    """Returns the first source pixel ``[size]`` and the fixed-point weights ``[size, taps]`` of each result pixel.
+    """Returns the first source pixel ``[size, 1]`` and the fixed-point weights ``[size, taps]`` of each result pixel.
 
     The filter is a triangle, as wide as the scale where the image shrinks.
     """
@@ -57,4 +62,4 @@ def _taps(length: int, size: int) -> tuple[Tensor, Tensor]:
     weights = (1 - ((position - centre[:, None] + 0.5) / support).abs()).clamp(min=0)
     weights = torch.where(position < stop[:, None], weights, 0.0)
     weights = weights / weights.sum(dim=1, keepdim=True)
-    return first, (weights * (1 << _BITS) + 0.5).to(torch.int32)
+    return first[:, None], (weights * (1 << _BITS) + 0.5).to(torch.int64)

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from iqaloss.scorers.layers.precision import full_precision
+from iqaloss.scorers.layers.remember import Remember
+
 ORDER = 3
 """Degree of the splines; the closed form below is that of cubic ones."""
 
@@ -75,7 +78,7 @@ class KANLinear(nn.Module):
         outputs: Number of outputs.
         intervals: Number of knot intervals G in ``[-1, 1]``.
         scaler: Whether each spline has a trained factor s of its own, as in LAR-IQA's release. It adds no function,
-            only another way to train, and takes time: the product with C is formed at each call.
+            only another way to train, and takes time then: the product with C is formed at each call.
         noise: Size of the random curves at the start.
 
     Shapes:
@@ -94,6 +97,7 @@ class KANLinear(nn.Module):
         self.base_weight = nn.Parameter(torch.empty(outputs, inputs))
         self.spline_weight = nn.Parameter(torch.empty(outputs, inputs, intervals + ORDER))
         self.spline_scaler = nn.Parameter(torch.empty(outputs, inputs)) if scaler else None
+        self.remember = Remember(1)
         self.reset_parameters(noise)
 
     def reset_parameters(self, noise: float = 0.1) -> None:
@@ -113,11 +117,14 @@ class KANLinear(nn.Module):
 
     def coefficients(self) -> Tensor:
         """Returns the coefficients of the splines, ``[outputs, inputs, G + 3]``, with their factors multiplied in."""
-        return self.spline_weight if self.spline_scaler is None else self.spline_weight * self.spline_scaler[..., None]
+        weight, scaler = self.spline_weight, self.spline_scaler
+        if scaler is None:
+            return weight
+        return self.remember(None, [weight, scaler], lambda: weight * scaler[..., None])
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns ``[..., outputs]`` in the dtype of the weights."""
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x.device):
             dtype = self.base_weight.dtype
             wide = x if x.dtype == torch.float64 else x.float()
             bases = spline_bases(wide, self.intervals).flatten(-2).to(dtype)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from iqaloss.scorers.layers.remember import Remember
+
 
 class FeedForward(nn.Module):
     """Two linear layers with a GELU between them."""
@@ -21,7 +23,7 @@ class FeedForward(nn.Module):
         return self.contract(self.dropout(F.gelu(self.expand(tokens))))
 
 
-_FEW = 256
+FEW = 256
 """Up to this many keys the attention matrix is kept for the backward pass; beyond, it is computed again."""
 
 
@@ -48,7 +50,7 @@ def attend(layer: nn.MultiheadAttention, query: Tensor, memory: Tensor) -> Tenso
         k, v = F.linear(memory, weight[width:], bias[width:]).chunk(2, dim=-1)
     q, k, v = (x.unflatten(2, (heads, width // heads)).permute(1, 2, 0, 3) for x in (q, k, v))
     dropout = layer.dropout if layer.training else 0.0
-    if memory.shape[0] <= _FEW:
+    if memory.shape[0] <= FEW:
         matrix = (q * (width // heads) ** -0.5 @ k.transpose(2, 3)).softmax(dim=-1)
         mixed = F.dropout(matrix, dropout, training=layer.training) @ v
     else:
@@ -105,13 +107,21 @@ class PositionTable(nn.Module):
         super().__init__()
         self.rows = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, width // 2, side, 1), std=0.02))
         self.columns = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, width // 2, 1, side), std=0.02))
+        self.remember = Remember()
 
     def forward(self, height: int, width: int) -> Tensor:
-        """Returns the embedding of a grid, ``[height * width, 1, C]``."""
-        side = self.rows.shape[2]
-        table = torch.cat([self.rows.expand(-1, -1, -1, side), self.columns.expand(-1, -1, side, -1)], dim=1)
-        table = F.interpolate(table, (height, width), mode="bicubic", align_corners=False)
-        return to_tokens(table)
+        """Returns the embedding of a grid, ``[height * width, 1, C]``; a frozen table computes it once for a size."""
+        sources = (self.rows, self.columns)
+        return self.remember(
+            (height, width), sources, lambda: to_tokens(grid_positions(*sources, height=height, width=width))
+        )
+
+
+def grid_positions(rows: Tensor, columns: Tensor, *, height: int, width: int) -> Tensor:
+    """Resizes separable tables ``[N, C/2, side, 1]`` and ``[N, C/2, 1, side]`` to a grid, ``[N, C, height, width]``."""
+    side = rows.shape[2]
+    table = torch.cat([rows.expand(-1, -1, -1, side), columns.expand(-1, -1, side, -1)], dim=1)
+    return F.interpolate(table, (height, width), mode="bicubic", align_corners=False)
 
 
 def to_tokens(feature_map: Tensor) -> Tensor:

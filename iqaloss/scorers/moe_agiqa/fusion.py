@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from iqaloss.scorers.layers.precision import full_precision
+from iqaloss.scorers.layers.remember import Remember
 from iqaloss.scorers.moe_agiqa.config import MoEAGIQAConfig
 
 
@@ -131,10 +132,11 @@ class TopExperts(nn.Module):
         self.experts = nn.ModuleList(
             nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1)) for _ in range(experts)
         )
+        self.remember = Remember()
 
     def forward(self, pooled: Tensor) -> Judgement:
         """Judges pooled features ``[B, C]``."""
-        with _without_autocast(pooled.device.type):
+        with full_precision(pooled.device):
             pooled = pooled.float()
             gate = F.linear(pooled, self.select.weight.float(), self.select.bias.float()).softmax(dim=1)
             hidden = F.gelu(torch.einsum("bc,ndc->bnd", pooled, self._stack(0, "weight")) + self._stack(0, "bias"))
@@ -143,13 +145,8 @@ class TopExperts(nn.Module):
             return Judgement((gate * chosen * scores).sum(1), gate, scores)
 
     def _stack(self, layer: int, name: str) -> Tensor:
-        return torch.stack([getattr(expert[layer], name) for expert in self.experts]).float()  # type: ignore[index]
-
-
-def _without_autocast(device: str) -> contextlib.AbstractContextManager[object]:
-    if torch.amp.is_autocast_available(device):
-        return torch.autocast(device, enabled=False)
-    return contextlib.nullcontext()  # such as "meta", where shapes and costs are counted
+        each = [getattr(expert[layer], name) for expert in self.experts]  # type: ignore[index]
+        return self.remember((layer, name), each, lambda: torch.stack(each).float())
 
 
 class QualityFusion(nn.Module):

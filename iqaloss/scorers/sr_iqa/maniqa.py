@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from iqaloss.scorers.layers.remember import Remember
 from iqaloss.scorers.sr_iqa.config import ManiqaConfig
 
 _RESIDUAL = 0.13
@@ -56,11 +57,14 @@ class WindowAttention(nn.Module):
         place = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")).flatten(1)
         away = place[:, :, None] - place[:, None, :] + side - 1
         self.register_buffer("index", away[0] * (2 * side - 1) + away[1], persistent=False)
+        self.remember = Remember(1)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Returns tokens of the same shape ``[B * W, T, C]``; ``mask`` ``[W, T, T]`` is added to the logits."""
         query, key, value = self.qkv(tokens).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        bias = self.relative_position_bias_table[self.index].permute(2, 0, 1) + mask[:, None]
+        table = self.relative_position_bias_table
+        # The block that this belongs to has one mask.
+        bias = self.remember(None, [table], lambda: table[self.index].permute(2, 0, 1) + mask[:, None])
         bias = bias.repeat(len(tokens) // len(mask), 1, 1, 1).to(query.dtype)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         return self.proj(attended.transpose(1, 2).flatten(2))

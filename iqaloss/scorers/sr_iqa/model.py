@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch.nn import functional as F
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.cards import ScorerCard
 from iqaloss.scorers.layers.normalise import unit_rms
+from iqaloss.scorers.layers.precision import full_precision, neutral
 from iqaloss.scorers.sr_iqa.clip import build_clip, embed_windows, text_parameters, tokenize
 from iqaloss.scorers.sr_iqa.config import SRIQAConfig
 from iqaloss.scorers.sr_iqa.maniqa import ManiqaTokens
@@ -96,7 +96,7 @@ class SRIQA(Scorer):
 
     def _encode_prompts(self) -> Tensor:
         # Neither inference mode nor autocast of the first caller may leave its mark on what is kept.
-        with torch.inference_mode(False), torch.no_grad(), full_precision(self.prompts.device):
+        with neutral(self.prompts.device):
             return self.clip.encode_text(self.prompts)
 
     # --- from an image to a score ---
@@ -189,13 +189,6 @@ class SRIQA(Scorer):
         from iqaloss.scorers.sr_iqa.official import convert
 
         return convert(cls, card, parts, **options)
-
-
-def full_precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """Returns a context without autocast, also for a device that has none."""
-    if torch.amp.is_autocast_available(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return contextlib.nullcontext()
 
 
 def token_map(tokens: Tensor, count: int) -> Tensor:

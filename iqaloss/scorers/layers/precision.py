@@ -1,0 +1,33 @@
+"""Parts that keep their own precision, whatever the caller's autocast says."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+
+def full_precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Returns a context without autocast, also for a device that has none, such as ``meta``.
+
+    Example:
+        >>> with torch.autocast("cpu", torch.bfloat16), full_precision(torch.device("cpu")):
+        ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+        torch.float32
+    """
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def neutral(*devices: torch.device) -> Iterator[None]:
+    """Inside, the caller's inference mode, autocast and graph leave no mark on what is computed."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.no_grad())
+        for device in devices:
+            stack.enter_context(full_precision(device))
+        yield

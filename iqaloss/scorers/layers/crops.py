@@ -51,6 +51,7 @@ def _spread(slack: int, count: int) -> list[int]:
     return sorted({round(slack * i / (count - 1)) for i in range(count)})
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def seeded_places(height: int, width: int, side: int, count: int, seed: int) -> list[tuple[int, int]]:
     """Returns the corners of ``count`` crops at places that depend on the seed and the image's size only.
 

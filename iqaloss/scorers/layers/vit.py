@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -75,3 +76,27 @@ def create_vit(config: VitConfig, *, depth: int | None = None, norm: bool = True
     if not norm:
         vit.norm = nn.Identity()
     return vit
+
+
+def class_token(vit: Any, images: Tensor) -> Tensor:
+    """Returns the normed class token ``[B, D]`` that :func:`create_vit`'s transformer gives for images.
+
+    The last block's other tokens reach nothing, so only their keys and values are computed.
+
+    Args:
+        vit: What :func:`create_vit` returned.
+        images: ``[B, 3, S, S]``.
+    """
+    tokens = vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(images))))
+    tokens = vit.blocks[:-1](tokens)
+    last = vit.blocks[-1]
+    attention, normed = last.attn, last.norm1(tokens)
+    width, weight, bias = attention.attn_dim, attention.qkv.weight, attention.qkv.bias
+    query = F.linear(normed[:, :1], weight[:width], bias[:width])
+    key, value = F.linear(normed, weight[width:], bias[width:]).chunk(2, dim=2)
+    query, key, value = (x.unflatten(2, (attention.num_heads, -1)).transpose(1, 2) for x in (query, key, value))
+    dropout = attention.attn_drop.p if attention.training else 0.0
+    attended = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout).transpose(1, 2).flatten(2)
+    first = tokens[:, :1] + last.drop_path1(last.ls1(attention.proj_drop(attention.proj(attended))))
+    first = first + last.drop_path2(last.ls2(last.mlp(last.norm2(first))))
+    return vit.norm(first)[:, 0]

@@ -15,11 +15,11 @@ from iqaloss.scorers.base import Request, ScoreOutput, Scorer, check_images
 from iqaloss.scorers.cards import ScorerCard
 from iqaloss.scorers.layers.crops import take_crops
 from iqaloss.scorers.layers.square import centre_square
-from iqaloss.scorers.layers.vit import create_vit
+from iqaloss.scorers.layers.vit import class_token, create_vit
 from iqaloss.scorers.layers.wordpiece import WordPiece
 from iqaloss.scorers.moe_agiqa.config import MoEAGIQAConfig
 from iqaloss.scorers.moe_agiqa.fusion import QualityFusion
-from iqaloss.scorers.moe_agiqa.semantic import Prompts, PromptTokens, SemanticNetwork, prepare_prompts
+from iqaloss.scorers.moe_agiqa.semantic import Prompts, PromptTokens, SemanticNetwork, empty_prompt, prepare_prompts
 
 _LOG = logging.getLogger("iqaloss")
 _LARGE = 0.5
@@ -68,6 +68,9 @@ class MoEAGIQA(Scorer):
         self.semantic = SemanticNetwork(config).to(dtype)
         self.fusion = QualityFusion(config)
         self.tokenizer: WordPiece | None = None
+        self.register_buffer("empty_prompt", empty_prompt(config.text, config.prompt_length), persistent=False)
+
+    empty_prompt: Tensor
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -96,6 +99,8 @@ class MoEAGIQA(Scorer):
             tokenizer: What splits texts, instead of the scorer's own.
         """
         splitter = tokenizer or self.tokenizer
+        if prompts is None:
+            return PromptTokens(self.empty_prompt, self.empty_prompt != self.config.text.pad)
         tokens = prepare_prompts(prompts, self.config.text, self.config.prompt_length, splitter)
         return tokens.to(self.mean.device)
 
@@ -176,7 +181,7 @@ class MoEAGIQA(Scorer):
 
     def _prior(self, crops: Tensor) -> Tensor:
         """The prior of natural degradations (Eq. 1): the normed class token, ``[B, D]``."""
-        return self.prior.forward_features(crops.to(_dtype_of(self.prior)))[:, 0].to(self.mean.dtype)
+        return class_token(self.prior, crops.to(_dtype_of(self.prior))).to(self.mean.dtype)
 
     def _text(self, images: Tensor, batch: int, prompts: Prompts) -> Tensor:
         """The text's tokens after they have looked at the centre square (Eq. 4), ``[B, L, D]``."""

@@ -60,12 +60,17 @@ def prepare_prompts(prompts: Prompts, config: TextConfig, length: int, tokenizer
     if isinstance(prompts, PromptTokens):
         return prompts
     if prompts is None:
-        ids = torch.tensor([[config.start, config.end] + [config.pad] * (length - 2)])
+        ids = empty_prompt(config, length)
     elif isinstance(prompts, Tensor):
         ids = _check_ids(prompts, config, length)
     else:
         ids = _check_ids(torch.tensor(_split(prompts, config, length, tokenizer)), config, length)
     return PromptTokens(ids, ids != config.pad)
+
+
+def empty_prompt(config: TextConfig, length: int) -> Tensor:
+    """Returns the token ids ``[1, length]`` of the empty text."""
+    return torch.tensor([[config.start, config.end] + [config.pad] * (length - 2)])
 
 
 def _split(

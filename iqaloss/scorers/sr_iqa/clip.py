@@ -62,16 +62,35 @@ def embed_windows(visual: Any, windows: Tensor, depths: Sequence[int], pooled: b
     Returns:
         The embeddings ``[N, D]`` (empty unless wanted), and the patch tokens ``[N, T, C]`` of each depth.
     """
+    if not pooled and not depths:
+        return windows.new_empty(0), []
     patches = visual.conv1(windows).flatten(2).transpose(1, 2)
     first = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
     x = visual.ln_pre(torch.cat([first, patches], dim=1) + visual.positional_embedding)
     # Older releases of open_clip put the tokens before the batch.
     batch_first = getattr(visual.transformer, "batch_first", False)
     blocks = visual.transformer.resblocks
+    # Of what the last block gives, the embedding needs the class token alone.
+    deepest = max(depths, default=0)
+    needed = max(deepest, len(blocks) - 1) if pooled else deepest
     taken = []
-    for depth, block in enumerate(blocks[: None if pooled else max(depths, default=0)], start=1):
+    for depth, block in enumerate(blocks[:needed], start=1):
         x = block(x) if batch_first else block(x.transpose(0, 1)).transpose(0, 1)
         if depth in depths:
             taken.append(x[:, 1:])
-    embedding = visual.ln_post(x[:, 0]) @ visual.proj if pooled else x.new_empty(0)
-    return embedding, taken
+    if not pooled:
+        return x.new_empty(0), taken
+    first = x[:, :1] if needed == len(blocks) else _first_token(blocks[-1], x, batch_first)
+    return visual.ln_post(first[:, 0]) @ visual.proj, taken
+
+
+def _first_token(block: Any, tokens: Tensor, batch_first: bool) -> Tensor:
+    """Returns the first token ``[N, 1, C]`` of what a block gives for tokens ``[N, T, C]``."""
+    memory = block.ln_1(tokens)
+    query = memory[:, :1]
+    if not batch_first:
+        query, memory = query.transpose(0, 1), memory.transpose(0, 1)
+    attended = block.attn(query, memory, memory, need_weights=False)[0]
+    attended = attended if batch_first else attended.transpose(0, 1)
+    first = tokens[:, :1] + block.ls_1(attended)
+    return first + block.ls_2(block.mlp(block.ln_2(first)))

@@ -143,6 +143,8 @@ def save(scorer: Scorer, path: str | Path, *, dtype: torch.dtype | None = None, 
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"a scorer is saved as .safetensors, got {path.name!r}")
+    if scorer.folded:
+        raise ValueError(f"this {scorer.card.name} is folded: its weights have other names; save it before fold()")
     tensors = {
         key: (value.to(dtype) if dtype is not None and value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in scorer.state_dict().items()

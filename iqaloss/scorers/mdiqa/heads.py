@@ -18,6 +18,7 @@ from iqaloss.scorers.layers.transformer import (
     to_tokens,
 )
 from iqaloss.scorers.mdiqa.config import BranchConfig
+from iqaloss.scorers.mdiqa.stacked import StackedHeads
 
 
 class DimensionHead(nn.Module):
@@ -75,7 +76,14 @@ class Branch(nn.Module):
         super().__init__()
         self.backbone = GatedPyramid(config.trunk, config.width, config.gate_width)
         levels = len(self.backbone.gates)
-        self.heads = nn.ModuleDict({name: DimensionHead(config, levels) for name in config.dimensions})
+        self.heads: nn.ModuleDict | StackedHeads = nn.ModuleDict(
+            {name: DimensionHead(config, levels) for name in config.dimensions}
+        )
+
+    def join_heads(self) -> None:
+        """Puts one module in place of the heads that computes the same."""
+        if isinstance(self.heads, nn.ModuleDict):
+            self.heads = StackedHeads(self.heads)
 
     def forward(self, images: Tensor, scored: Collection[str], mapped: Collection[str]) -> BranchOutput:
         """Runs the backbone and the heads that are needed.
@@ -87,6 +95,9 @@ class Branch(nn.Module):
         """
         levels = self.backbone.trunk(images)
         out = BranchOutput(maps=self.backbone.gather(levels), levels=levels)
+        if isinstance(self.heads, StackedHeads):
+            out.features, out.scores = self.heads(out.maps, scored, mapped)
+            return out
         for name, head in self.heads.items():
             if name not in scored and name not in mapped:
                 continue

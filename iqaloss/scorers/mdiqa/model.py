@@ -13,6 +13,7 @@ from iqaloss.scorers.cards import ScorerCard
 from iqaloss.scorers.mdiqa.config import MDIQAConfig
 from iqaloss.scorers.mdiqa.fusion import ClipTokens, LocalScore, MapWeights, PooledWeights, StatisticScores
 from iqaloss.scorers.mdiqa.heads import Branch, BranchOutput
+from iqaloss.scorers.mdiqa.stacked import StackedLocalScores
 
 
 class MDIQA(Scorer):
@@ -57,6 +58,7 @@ class MDIQA(Scorer):
             if fusion.local
             else None
         )
+        self.joined_local: nn.ModuleList | None = None
         self.statistics = (
             StatisticScores(
                 self.branches[first.name].backbone.trunk.feature_info.channels(),  # type: ignore[union-attr, operator]
@@ -102,7 +104,7 @@ class MDIQA(Scorer):
         """
         everything = self.config.dimensions
         extras = request.extras or ()
-        local = self.local is not None and (request.score or "local_scores" in extras)
+        local = self.config.fusion.local and (request.score or "local_scores" in extras)
         scored = everything if request.score else request.dimensions or ()
         mapped = everything if local else request.features or ()
         weighted = request.score or "weights" in extras
@@ -150,8 +152,22 @@ class MDIQA(Scorer):
 
     def _local_scores(self, images: Tensor, found: BranchOutput) -> Tensor:
         semantic = None if self.clip is None else self.clip(images)
+        if self.joined_local is not None:
+            return torch.cat([module(found.features, semantic) for module in self.joined_local]).t()
         local: Mapping[str, nn.Module] = {} if self.local is None else self.local  # type: ignore[assignment]
         return torch.stack([module(found.features[name], semantic) for name, module in local.items()], dim=1)
+
+    def rewrite(self) -> None:
+        """Folds the batch norms and joins the heads of each branch, and the local scores of each."""
+        super().rewrite()
+        for branch in self.branches.values():
+            branch.join_heads()  # type: ignore[operator]
+        if self.local is not None:
+            local: Mapping[str, nn.Module] = self.local  # type: ignore[assignment]
+            self.joined_local = nn.ModuleList(
+                StackedLocalScores({name: local[name] for name in branch.dimensions}) for branch in self.config.branches
+            )
+            self.local = None
 
     @classmethod
     def from_official(cls, card: ScorerCard, parts: Mapping[str, Mapping[str, Tensor]], **options: Any) -> MDIQA:

@@ -27,7 +27,8 @@ from iqaloss.training.embedded.statistics import (
     observed_versions,
     scored_statistics,
 )
-from iqaloss.training.embedded.warmstart import initialise, load_imagenet
+from iqaloss.training.embedded.views import degraded_groups, step_generator
+from iqaloss.training.embedded.warmstart import initialise, load_imagenet, scale_pyramid
 
 _DESCRIPTION = """\
 Train the embedded scorer mdiqa-mobile from human-scored photographs (BIQ2021) and ImageNet weights.
@@ -97,6 +98,8 @@ def train(arguments: Sequence[str]) -> int:
         raise TypeError(f"mdiqa-mobile is a {type(scorer).__name__}, expected MDIQA")
     load_imagenet(scorer, given.weights)
     initialise(scorer)
+    first = degraded_groups(images, clean_indices(rows, training), recipe, step_generator(recipe.seed + 50, 0))
+    scale_pyramid(scorer, torch.cat([group.images for group in first]))
     resumed = given.resume and (given.out / STATE).is_file()
     if (given.out / STATE).is_file() and not given.resume:
         raise ValueError(f"{given.out / STATE} exists: pass --resume to continue, or another --out")
@@ -140,7 +143,8 @@ def warm_start(
     fit_statistics(scorer, (statistics, numbers), scores, degraded, recipe, progress)
     versions, targets, _, matching = degraded
     seen, worse = seen_by_statistics(scorer, statistics), seen_by_statistics(scorer, versions)
-    fit_overall(scorer, seen, scores[numbers], worse, matching_falls(targets, matching), recipe)
+    falls = matching_falls(targets, matching)
+    fit_overall(scorer, seen, scores[numbers], worse, falls, recipe, recipe.warm_order)
 
 
 def refit(
@@ -156,7 +160,8 @@ def refit(
     seen, numbers = observed_photographs(scorer, images, training, recipe, out / "observed.pt", progress)
     clean = clean_indices(rows, training)
     worse, targets, matching = observed_versions(scorer, images, clean, recipe, out / "versions.pt", progress)
-    fit_overall(scorer, seen, torch.tensor(rows.scores)[numbers], worse, matching_falls(targets, matching), recipe)
+    scores, falls = torch.tensor(rows.scores)[numbers], matching_falls(targets, matching)
+    fit_overall(scorer, seen, scores, worse, falls, recipe, recipe.refit_order)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 TRAIN_TABLE = "Train (Images and MOS).csv"
+TEST_TABLE = "Test (Images and MOS).csv"
 SMALL_TABLE = "scores.csv"
 SPLIT_FILE = "validation_split.txt"
 SPLIT_SEED = "biq2021-validation-1"
@@ -48,22 +49,23 @@ class Rows:
         return Rows(tuple(self.paths[i] for i in kept), tuple(self.scores[i] for i in kept))
 
 
-def read_rows(folder: str | Path) -> Rows:
+def read_rows(folder: str | Path, tables: Sequence[str] = (TRAIN_TABLE, SMALL_TABLE)) -> Rows:
     """Reads the training rows of BIQ2021, or of a folder with ``scores.csv`` (columns image, mos).
 
-    The official test table is never opened. Rows without an image (there is one) are left out.
+    The official test table is opened only where it is asked for. Rows without an image (there is one) are left out.
 
     Args:
-        folder: BIQ2021 as published (``Images/`` and the training table), or images beside ``scores.csv``.
+        folder: BIQ2021 as published (``Images/`` and the tables), or images beside ``scores.csv``.
+        tables: Names of tables; the first that exists is read.
 
     Raises:
         FileNotFoundError: If neither table is there.
         ValueError: If a score is not a number in [0, 1], or fewer than 8 rows have an image.
     """
     root = Path(folder)
-    table = next((root / name for name in (TRAIN_TABLE, SMALL_TABLE) if (root / name).is_file()), None)
+    table = next((root / name for name in tables if (root / name).is_file()), None)
     if table is None:
-        raise FileNotFoundError(f"{root} holds neither {TRAIN_TABLE!r} nor {SMALL_TABLE!r}")
+        raise FileNotFoundError(f"{root} holds none of: {', '.join(map(repr, tables))}")
     images = root / "Images" if (root / "Images").is_dir() else root
     paths, scores = [], []
     with table.open(newline="", encoding="utf-8-sig") as file:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iqaloss.scorers.mdiqa.model import MDIQA
-from iqaloss.training.embedded.objectives import OVERALL_MARGIN, degradation_loss, human_loss, plcc_loss, ranking_loss
+from iqaloss.training.embedded.objectives import degradation_loss, human_loss, plcc_loss, ranking_loss
 from iqaloss.training.embedded.recipe import Recipe
 from iqaloss.training.embedded.statistics import Progress, Seen
 from iqaloss.training.embedded.warmstart import START
@@ -102,7 +102,15 @@ def seen_by_statistics(scorer: MDIQA, statistics: Tensor) -> Seen:
     return Seen(standard, base, torch.full_like(base, 1.0 / len(scorer.dimension_names)))
 
 
-def fit_overall(scorer: MDIQA, scored: Seen, scores: Tensor, degraded: Seen, falls: Tensor, recipe: Recipe) -> None:
+def fit_overall(
+    scorer: MDIQA,
+    scored: Seen,
+    scores: Tensor,
+    degraded: Seen,
+    falls: Tensor,
+    recipe: Recipe,
+    order: tuple[float, float],
+) -> None:
     """Fits the local half of the statistics part and the fusion to human scores; the dimensions stay as they are.
 
     Args:
@@ -112,10 +120,12 @@ def fit_overall(scorer: MDIQA, scored: Seen, scores: Tensor, degraded: Seen, fal
         degraded: What it sees of groups of degraded versions, ``[G, V, ...]``.
         falls: How far the matching dimension's target falls from version to version, ``[G, V - 1]``.
         recipe: The settings.
+        order: Share of those falls by which the overall score shall fall, and the weight of that.
     """
     part = scorer.statistics
     if part is None:
         raise ValueError("fitting needs a configuration with statistics > 0")
+    margin, weight = order
     reader = copy.deepcopy(part.local)
     # A strong local half and a fusion that reads it softly: what the dimensions say beside it weighs less.
     with torch.no_grad():
@@ -141,7 +151,7 @@ def fit_overall(scorer: MDIQA, scored: Seen, scores: Tensor, degraded: Seen, fal
         found, wanted = overall(scored, chosen, 0.5), scores[chosen]
         loss = plcc_loss(found, wanted) + 5.0 * F.mse_loss(found, wanted) + ranking_loss(found, wanted)
         groups = torch.randint(len(falls), (32,), generator=generator)
-        loss = loss + F.relu(OVERALL_MARGIN * falls[groups] + overall(degraded, groups, 0.0).diff(dim=1)).mean()
+        loss = loss + weight * F.relu(margin * falls[groups] + overall(degraded, groups, 0.0).diff(dim=1)).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

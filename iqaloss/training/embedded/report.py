@@ -15,7 +15,7 @@ import torch
 from iqaloss.scorers import checkpoints
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.registry import create_scorer
-from iqaloss.training.embedded.data import read_rows, split_rows
+from iqaloss.training.embedded.data import TEST_TABLE, read_rows, split_rows
 from iqaloss.training.embedded.degrade import DIMENSIONS
 from iqaloss.training.embedded.evaluate import human_agreement, read_clean, responses, upscale_order
 from iqaloss.training.embedded.gradients import crop_agreement, gradient_figures
@@ -58,6 +58,8 @@ def measure(scorer: Scorer, given: argparse.Namespace) -> dict[str, Any]:
         if given.native:
             found["validation_native"] = human_agreement(scorer, held, progress, side=512)
             found["crops"] = crop_agreement(scorer, held, progress)
+        if given.official_test:
+            found["test"] = human_agreement(scorer, read_rows(given.data, (TEST_TABLE,)), progress)
     if given.clean is not None:
         pictures = read_clean(given.clean, given.limit or 10**6)
         found["upscaling"] = upscale_order(scorer, pictures, progress)
@@ -69,7 +71,7 @@ def measure(scorer: Scorer, given: argparse.Namespace) -> dict[str, Any]:
 def as_text(found: dict[str, Any]) -> str:
     """Lays the figures out as lines."""
     lines = [f"parameters {found['parameters']:,}"]
-    for key in ("validation", "validation_native"):
+    for key in ("validation", "validation_native", "test"):
         if key not in found:
             continue
         part = found[key]
@@ -125,6 +127,9 @@ def evaluate(arguments: Sequence[str]) -> int:
     parser.add_argument("--clean", type=Path, help="folder of clean photographs that were not trained on (BSDS)")
     parser.add_argument("--limit", type=int, help="use the first so many pictures only")
     parser.add_argument("--native", action="store_true", help="also score the photographs at 512x512, and crops")
+    parser.add_argument(
+        "--official-test", action="store_true", help="open BIQ2021's test split: once, when nothing is chosen any more"
+    )
     parser.add_argument("--json", type=Path, help="write the figures there")
     parser.add_argument("--pictures", type=Path, help="draw the model card's pictures into this folder")
     parser.add_argument("--threads", type=int, help="CPU threads")

@@ -119,15 +119,21 @@ def degraded_statistics(
 def observed_photographs(
     scorer: MDIQA, images: DecodedImages, rows: list[int], recipe: Recipe, cache: Path, progress: Progress
 ) -> tuple[Seen, Tensor]:
-    """Returns what the whole scorer sees of one random view of each scored photograph, and their rows ``[N]``."""
+    """Returns what the whole scorer sees of scored photographs, and their rows ``[N]``.
+
+    Each is seen whole at 256x256, some in a random view too (see :func:`scored_views`).
+    """
 
     def compute() -> list[tuple[Tensor, ...]]:
         found: list[tuple[Tensor, ...]] = []
         for start in range(0, len(rows), 16):
             chosen = rows[start : start + 16]
-            views = scored_views(images, chosen, recipe, step_generator(recipe.seed + 30, start))
-            seen = observe(scorer, views, recipe.bf16)
-            found.append((seen.standard, seen.base, seen.weights, torch.tensor(chosen)))
+            shown = [(chosen, torch.stack([resize(images.full(i), SIDE, SIDE) for i in chosen]))]
+            again = chosen[:: recipe.refit_crops]
+            shown.append((again, scored_views(images, again, recipe, step_generator(recipe.seed + 30, start))))
+            for numbers, views in shown:
+                seen = observe(scorer, views, recipe.bf16)
+                found.append((seen.standard, seen.base, seen.weights, torch.tensor(numbers)))
             progress("photographs, whole scorer", start, len(rows))
         return found
 

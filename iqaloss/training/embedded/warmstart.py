@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from iqaloss.scorers.layers.pyramid import pool_to
 from iqaloss.scorers.mdiqa.model import MDIQA
 
 START = 0.7
@@ -38,7 +40,7 @@ def initialise(scorer: MDIQA) -> None:
     heads: Any = scorer.branches["technical"].heads
     for head in heads.values():
         last = head.regress[-1]
-        nn.init.normal_(last.weight, std=0.002)
+        nn.init.normal_(last.weight, std=0.01)
         nn.init.constant_(last.bias, START)
     locals_: Any = scorer.local or {}
     for local in locals_.values():
@@ -48,3 +50,36 @@ def initialise(scorer: MDIQA) -> None:
     last_logits = weighting.logits[-1]
     nn.init.normal_(last_logits.weight, std=0.01)
     nn.init.zeros_(last_logits.bias)
+
+
+@torch.no_grad()
+def scale_pyramid(scorer: MDIQA, views: Tensor) -> None:
+    """Scales the convolutions between backbone and heads so that each channel has mean 0 and variance 1 on some views.
+
+    With the usual start the gated maps hardly differ from image to image beside their constant part, and the heads
+    learnt nothing in 400 steps; scaled, their loss halves in 125.
+
+    Args:
+        scorer: A scorer whose backbone has its starting weights.
+        views: ``[B, 3, H, W]``, of all kinds that it will see.
+    """
+    pyramid: Any = scorer.branches["technical"].backbone  # type: ignore[union-attr]
+    levels = pyramid.trunk(scorer.normalise(views))
+    for level, gated, reduce in zip(levels, pyramid.gates, pyramid.reduce):
+        _scale(gated.split, level)
+        x = level
+        for layer in gated.gate:
+            if isinstance(layer, nn.Conv2d):
+                _scale(layer, x)
+            x = layer(x)
+        gated.gate[-2].bias.add_(1.0)  # rather open than closed
+        _scale(reduce[0], pool_to(gated(level), tuple(levels[-1].shape[2:])))
+
+
+def _scale(conv: nn.Conv2d, x: Tensor) -> None:
+    nn.init.kaiming_normal_(conv.weight)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    y = conv(x)
+    spread = y.std(dim=(0, 2, 3)).clamp_min(1e-4)
+    conv.weight.div_(spread[:, None, None, None])
+    conv.bias.copy_(-y.mean(dim=(0, 2, 3)) / spread)  # type: ignore[union-attr]

@@ -167,7 +167,8 @@ class Trainer:
             parts |= head_loss(dimensions[:total] - self.seen.added[:total], *described)
         if recipe.quiet:
             scores = torch.cat([overall[:, None], dimensions], dim=1)
-            parts["quiet"] = recipe.quiet * quiet_loss(*scores[total:].chunk(2), FAINT)
+            above, below = scores[total:].chunk(2)
+            parts["quiet"] = recipe.quiet * quiet_loss(above, below, FAINT)
         return gradients(parts, trained)
 
     def predict(

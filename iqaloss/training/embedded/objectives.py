@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 OVERALL_MARGIN = 0.1
-"""Share of the matching dimension's fall by which the overall score shall fall; a fit that asked for .4 lost .024 of SRCC."""
+"""Share of a dimension's fall that the overall score shall follow; a fit that asked for .4 lost .024 of SRCC."""
 
 
 def plcc_loss(prediction: Tensor, target: Tensor) -> Tensor:

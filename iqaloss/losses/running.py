@@ -13,10 +13,11 @@ from torch.utils import checkpoint as checkpointing
 
 from iqaloss._errors import check_choice
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
+from iqaloss.scorers.layers.stacked import StackedLinear
 
 PRECISIONS: dict[str | None, torch.dtype | None] = {None: None, "fp32": torch.float32, "bf16": torch.bfloat16}
 Context = contextlib.AbstractContextManager[Any]
-_LAYERS = (nn.Conv2d, nn.Linear)
+_LAYERS = (nn.Conv2d, nn.Linear, StackedLinear)
 
 
 def run_scorer(

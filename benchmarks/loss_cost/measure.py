@@ -7,6 +7,7 @@ import gc
 import json
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,26 +76,37 @@ class Counts:
     saved_bytes: int
 
 
+class _Held:
+    """A tensor that autograd keeps; it lives as long as the graph that keeps it."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor.detach()
+
+
 def count(step: Step) -> Counts:
-    """Counts the FLOPs of forward and backward pass and the bytes that autograd keeps, weights and images left out."""
+    """Counts the FLOPs of forward and backward pass and the bytes that autograd keeps, weights and images left out.
+
+    What is kept for a while only, and gone when the forward pass returns, is left out as well.
+    """
     known = {step.pred.untyped_storage().data_ptr(), step.target.untyped_storage().data_ptr()}
     for module in step.built.modules:
         known |= {tensor.untyped_storage().data_ptr() for tensor in (*module.parameters(), *module.buffers())}
-    saved: dict[int, int] = {}
+    kept: weakref.WeakSet[_Held] = weakref.WeakSet()
 
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
-            saved[storage.data_ptr()] = storage.nbytes()
-        return tensor
+    def keep(tensor: Tensor) -> _Held:
+        held = _Held(tensor)
+        kept.add(held)
+        return held
 
-    with FlopCounterMode(display=False) as forward, saved_tensors_hooks(keep, lambda tensor: tensor):
+    with FlopCounterMode(display=False) as forward, saved_tensors_hooks(keep, lambda held: held.tensor):
         value = step.forward()
+    storages = {storage.data_ptr(): storage.nbytes() for storage in (held.tensor.untyped_storage() for held in kept)}
+    saved = sum(size for address, size in storages.items() if address not in known)
     with FlopCounterMode(display=False) as backward:
         value.backward()
     step.built.finish()
     step.pred.grad = None
-    return Counts(forward.get_total_flops(), backward.get_total_flops(), sum(saved.values()))
+    return Counts(forward.get_total_flops(), backward.get_total_flops(), saved)
 
 
 def peak(step: Step, device: str) -> int:

@@ -28,7 +28,7 @@ from iqaloss.training.embedded.statistics import (
     scored_statistics,
 )
 from iqaloss.training.embedded.views import degraded_groups, step_generator
-from iqaloss.training.embedded.warmstart import initialise, load_imagenet, scale_pyramid
+from iqaloss.training.embedded.warmstart import initialise, leave_half_to_heads, load_imagenet, scale_pyramid
 
 _DESCRIPTION = """\
 Train the embedded scorer mdiqa-mobile from human-scored photographs (BIQ2021) and ImageNet weights.
@@ -40,7 +40,7 @@ Train the embedded scorer mdiqa-mobile from human-scored photographs (BIQ2021) a
 Three stages, each stored in --out, so that --resume goes on where a run was cut off:
 1. The photographs are decoded once (8 GB). Statistics of the backbone with ImageNet weights are stored for every
    photograph and for degraded versions; the statistics part and the fusion are fitted to them.
-2. Backbone, heads and fusion are trained together for --steps steps, on scored photographs and degraded versions.
+2. The heads are trained for --steps steps, on degraded versions, towards the end on scored photographs too.
 3. The overall score is fitted once more to what the trained scorer sees; the dimensions stay as they are.
 The official test table is never opened. On a CPU set OMP_WAIT_POLICY=passive when other work shares the cores.
 """
@@ -105,6 +105,8 @@ def train(arguments: Sequence[str]) -> int:
         raise ValueError(f"{given.out / STATE} exists: pass --resume to continue, or another --out")
     if recipe.warm_epochs and not resumed:
         warm_start(scorer, images, rows, training, recipe, given.out, progress)
+        if recipe.steps:
+            leave_half_to_heads(scorer)
     trainer = Trainer(scorer, images, rows, training, recipe, given.out)
     if resumed:
         trainer.resume()

@@ -120,10 +120,13 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * rate_factor(step, recipe)
         trained = [p for group in self.optimiser.param_groups for p in group["params"]]
-        # The two halves share nothing but the weights: two threads keep two cores busy without waiting inside.
         with fast_bfloat16(self.scorer, recipe) as autocast:
-            halves = [self.pool.submit(half, step, trained, autocast) for half in (self.human_half, self.degraded_half)]
-            results = [half.result() for half in halves]
+            if step < recipe.head_steps:
+                results = [self.degraded_half(step, trained, autocast)]
+            else:
+                # The halves share nothing but the weights: two threads keep two cores busy without waiting inside.
+                both = (self.human_half, self.degraded_half)
+                results = [half.result() for half in [self.pool.submit(h, step, trained, autocast) for h in both]]
         parts: dict[str, float] = {}
         for found, _ in results:
             parts.update(found)

@@ -12,6 +12,7 @@ class Recipe:
     Attributes:
         seed: Every random choice is a function of this seed and the step.
         steps: Optimiser steps of the whole network after the warm start; 0 ends with the warm start.
+        head_steps: The first of these steps see degraded photographs only, so that the heads learn their dimensions.
         batch: Scored photographs in a step.
         groups: Clean photographs in a step, each shown with ``versions`` versions.
         versions: Versions of a clean photograph: itself and increasing strengths of one degradation.
@@ -44,7 +45,8 @@ class Recipe:
     """
 
     seed: int = 1
-    steps: int = 900
+    steps: int = 850
+    head_steps: int = 600
     batch: int = 12
     groups: int = 5
     versions: int = 4

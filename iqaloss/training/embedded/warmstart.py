@@ -53,6 +53,15 @@ def initialise(scorer: MDIQA) -> None:
 
 
 @torch.no_grad()
+def leave_half_to_heads(scorer: MDIQA) -> None:
+    """Halves what the statistics part says of the dimensions; the heads are to learn the other half."""
+    if scorer.statistics is not None:
+        last: Any = scorer.statistics.dimension[-1]
+        last.weight.mul_(0.5)
+        last.bias.mul_(0.5)
+
+
+@torch.no_grad()
 def scale_pyramid(scorer: MDIQA, views: Tensor) -> None:
     """Scales the convolutions between backbone and heads so that each channel has mean 0 and variance 1 on some views.
 

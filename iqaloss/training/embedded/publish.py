@@ -16,6 +16,7 @@ from iqaloss._errors import missing_package
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.checkpoints import sha256_of
 from iqaloss.scorers.registry import create_scorer
+from iqaloss.training.embedded.card import model_card
 from iqaloss.training.embedded.data import decode
 from iqaloss.training.embedded.progress import Progress
 
@@ -60,11 +61,12 @@ def publish(arguments: Sequence[str]) -> int:
     """Copies a trained file to a folder and writes the data of its model card beside it."""
     parser = argparse.ArgumentParser(
         prog="python -m iqaloss.training.embedded publish",
-        description="Put a trained file where the package takes it from, with its digest, figures and stored scores.",
+        description="Put a trained file where the package takes it from, with digest, figures, stored scores and card.",
     )
     parser.add_argument("file", type=Path, help="safetensors file written by the training")
     parser.add_argument("--figures", type=Path, required=True, help="JSON file written by the evaluate command")
     parser.add_argument("--to", type=Path, required=True, help="folder, such as iqaloss/scorers/embedded")
+    parser.add_argument("--limits", type=Path, help="Markdown list of what the scorer does badly, for the card's end")
     given = parser.parse_args(arguments)
     target = given.to / "mdiqa-mobile.safetensors"
     shutil.copyfile(given.file, target.with_suffix(".partial"))
@@ -76,5 +78,7 @@ def publish(arguments: Sequence[str]) -> int:
         "figures": json.loads(given.figures.read_text(encoding="utf-8")),
     }
     target.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    limits = given.limits.read_text(encoding="utf-8") if given.limits else ""
+    target.with_suffix(".md").write_text(model_card(card, limits), encoding="utf-8")
     Progress.line(f"{target}: {card['bytes']:,} bytes, sha256 {card['sha256']}")
     return 0

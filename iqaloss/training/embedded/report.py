@@ -61,7 +61,7 @@ def measure(scorer: Scorer, given: argparse.Namespace) -> dict[str, Any]:
         if given.official_test:
             found["test"] = human_agreement(scorer, read_rows(given.data, (TEST_TABLE,)), progress)
     if given.clean is not None:
-        pictures = read_clean(given.clean, given.limit or 10**6)
+        pictures = read_clean(given.clean, given.clean_limit)
         found["upscaling"] = upscale_order(scorer, pictures, progress)
         found["responses"] = responses(scorer, pictures, progress)
         found["gradients"] = gradient_figures(scorer, pictures, progress)
@@ -125,7 +125,8 @@ def evaluate(arguments: Sequence[str]) -> int:
     parser.add_argument("file", type=Path, nargs="?", help="safetensors file (default: the one in the package)")
     parser.add_argument("--data", type=Path, help="BIQ2021 folder; without it no human scores are used")
     parser.add_argument("--clean", type=Path, help="folder of clean photographs that were not trained on (BSDS)")
-    parser.add_argument("--limit", type=int, help="use the first so many pictures only")
+    parser.add_argument("--limit", type=int, help="use the first so many scored photographs only")
+    parser.add_argument("--clean-limit", type=int, default=100, help="clean photographs to use (default %(default)s)")
     parser.add_argument("--native", action="store_true", help="also score the photographs at 512x512, and crops")
     parser.add_argument(
         "--official-test", action="store_true", help="open BIQ2021's test split: once, when nothing is chosen any more"

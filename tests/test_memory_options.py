@@ -48,10 +48,10 @@ def test_options_that_save_memory_keep_value_and_gradient(case: Case) -> None:
     pred, target = random_pair(loss, batch=3)
     value, gradient = value_and_gradient(loss, pred, target, case)
     most = gradient.abs().max().item()
-    for options, tolerance in (({"checkpoint": True}, 1e-6), ({"chunk": 2}, 2e-6), ({"channels_last": True}, 2e-5)):
+    for options, tolerance in (({"checkpoint": True}, 1e-6), ({"chunk": 2}, 1e-5), ({"channels_last": True}, 1e-4)):
         got, its = value_and_gradient(with_options(case.loss(), **options), pred, target, case)
         torch.testing.assert_close(got, value, rtol=1e-5, atol=1e-6, msg=f"{options}")
-        torch.testing.assert_close(its, gradient, rtol=0, atol=tolerance * most, msg=f"{options}")
+        torch.testing.assert_close(its, gradient, rtol=0, atol=min(1e-6, tolerance * most), msg=f"{options}")
 
 
 def pair(**options: Any) -> tuple[MDIQALoss, Tensor, Tensor]:

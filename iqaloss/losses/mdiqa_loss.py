@@ -141,8 +141,8 @@ class MDIQALoss(IQALoss):
         return terms
 
     def conditions(self, part: slice = WHOLE) -> dict[str, Any]:
-        """The ratio that multiplies the instance weights, in the fused form."""
-        return {"ratio": self.ratio} if self.form == "fused" else {}
+        """The ratio that multiplies the instance weights, in the fused form; they need no graph to weigh distances."""
+        return {"ratio": self.ratio, "fixed_weights": self.mode == "fr"} if self.form == "fused" else {}
 
 
 def check_weights(weights: Mapping[str, float] | Sequence[float] | None, scorer: Scorer) -> dict[str, float]:

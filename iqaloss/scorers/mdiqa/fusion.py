@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -132,11 +133,29 @@ class StatisticScores(nn.Module):
         nn.init.zeros_(last.bias)
         return nn.Sequential(nn.Dropout(dropout), nn.Linear(count, hidden), nn.GELU(), nn.Dropout(dropout), last)
 
-    def forward(self, images: Tensor, levels: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Returns what is added to the dimensions' scores ``[B, D]`` and to the local scores ``[B, D]``."""
+    def forward(
+        self, images: Tensor, levels: list[Tensor], wanted: Sequence[int], local: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Returns what is added to the dimensions' scores ``[B, K]`` and to the local scores ``[B, D]``.
+
+        Args:
+            images: Float RGB in ``[0, 1]``.
+            levels: The backbone's levels.
+            wanted: Numbers of the K dimensions that are needed.
+            local: Whether the second part is needed; it is None otherwise.
+        """
         seen = [appearance_maps(images), *levels] if self.appearance else levels
         standard = (level_statistics(seen) - self.center) / self.spread
-        return self.dimension(standard), self.local(standard)
+        return _read_rows(self.dimension, standard, wanted), self.local(standard) if local else None
+
+
+def _read_rows(reader: nn.Sequential, standard: Tensor, wanted: Sequence[int]) -> Tensor:
+    """Returns some of a reader's outputs ``[B, K]``; its last layer computes no others."""
+    last: Any = reader[-1]
+    if list(wanted) == list(range(last.out_features)):
+        return reader(standard)
+    weight, bias = (torch.stack([values[row] for row in wanted]) for values in (last.weight, last.bias))
+    return F.linear(reader[:-1](standard), weight, bias)
 
 
 APPEARANCE = ("red", "green", "blue", "luma", "red - green", "yellow - blue", "chroma", "shadows", "highlights")

@@ -94,13 +94,16 @@ class MDIQA(Scorer):
         """The instance weights and, with a local module, the local scores."""
         return ("weights", "local_scores") if self.config.fusion.local else ("weights",)
 
-    def compute(self, images: Tensor, request: Request, *, ratio: Tensor | None = None, **_: Any) -> ScoreOutput:
+    def compute(
+        self, images: Tensor, request: Request, *, ratio: Tensor | None = None, fixed_weights: bool = False, **_: Any
+    ) -> ScoreOutput:
         """Runs what the request needs and nothing else.
 
         Args:
             images: Float RGB in ``[0, 1]``, ``[B, 3, H, W]``.
             request: What to compute.
             ratio: A factor ``[D]`` or ``[B, D]`` for the instance weights; they are not renormalised.
+            fixed_weights: Whether the instance weights are computed without a graph; ignored where the score needs one.
         """
         everything = self.config.dimensions
         extras = request.extras or ()
@@ -113,14 +116,16 @@ class MDIQA(Scorer):
         found = self._run_branches(normalised, scored, mapped, weighted)
         added = None
         if self.statistics is not None and (scored or local):
-            of_dimensions, added = self.statistics(images, found.levels)
-            found.scores = {name: found.scores[name] + of_dimensions[:, everything.index(name)] for name in scored}
+            wanted = [everything.index(name) for name in scored]
+            of_dimensions, added = self.statistics(images, found.levels, wanted, local)
+            found.scores = {name: found.scores[name] + of_dimensions[:, i] for i, name in enumerate(scored)}
         output = ScoreOutput(
             dimensions={name: found.scores[name] for name in everything if name in (request.dimensions or ())},
             features={name: found.features[name] for name in everything if name in (request.features or ())},
         )
         if weighted:
-            weights = self.weighting(normalised, found.maps)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and (request.score or not fixed_weights)):
+                weights = self.weighting(normalised, found.maps)
             output.extras["weights"] = weights if ratio is None else weights * ratio
         if local:
             scores = self._local_scores(images, found)

@@ -334,7 +334,7 @@ def test_backward_of_the_full_model_costs_no_more_than_its_forward(hollow: MoEAG
         score = hollow(images, Request(dimensions=(), features=(), extras=())).score
     with FlopCounterMode(display=False) as backward:
         torch.autograd.grad(score.sum(), images)
-    assert forward.get_total_flops() / 2e9 == pytest.approx(99.50, abs=0.01)  # GMACs
+    assert forward.get_total_flops() / 2e9 == pytest.approx(98.28, abs=0.01)  # GMACs
     assert 0 < backward.get_total_flops() <= 1.05 * forward.get_total_flops()
 
 

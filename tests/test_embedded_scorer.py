@@ -12,7 +12,7 @@ from iqaloss.scorers import embedded
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.checkpoints import sha256_of
 from iqaloss.scorers.registry import create_scorer, entry
-from iqaloss.training.embedded import degrade, evaluate, publish
+from iqaloss.training.embedded import degrade, evaluate, gradients, publish
 from iqaloss.training.embedded.data import decode
 
 FOLDER = Path(embedded.__file__).parent
@@ -114,6 +114,42 @@ def test_original_scores_above_its_bicubic_upscales(scorer: Scorer, pictures: li
     order = evaluate.upscale_order(scorer, pictures, lambda *_: None)
     assert order["original_best"] == order["sharpness_original_best"] == 1.0
     assert order["sharpness_in_order"] == 1.0
+
+
+@pytest.fixture(scope="module")
+def berkeley(shared: Path) -> list[torch.Tensor]:
+    """Centres, 192x192, of photographs that were never trained on."""
+    return evaluate.read_clean(shared / "data" / "bsds300" / "val", 5, side=192)
+
+
+def test_dimensions_move_alone_and_in_order_on_photographs_never_seen(
+    scorer: Scorer, berkeley: list[torch.Tensor]
+) -> None:
+    plain = {name for names in evaluate.RESPONSE.values() for name in names}
+    found = evaluate.responses(scorer, berkeley, lambda *_: None, only=plain)
+    assert min(found["selectivity"].values()) >= 3.0, found["selectivity"]
+    assert min(found["tau"].values()) >= 0.9, found["tau"]  # .95 on the card's hundred; these are five
+    assert all(item["overall_fall"] > 0 for item in found["degradations"].values())
+
+
+def test_upscales_are_in_order_on_photographs_never_seen(scorer: Scorer, berkeley: list[torch.Tensor]) -> None:
+    order = evaluate.upscale_order(scorer, berkeley, lambda *_: None)
+    assert order["original_best"] == order["in_order"] == 1.0
+
+
+def test_input_gradient_has_no_stride_pattern(scorer: Scorer, pictures: list[torch.Tensor]) -> None:
+    found = gradients.gradient_figures(scorer, pictures, lambda *_: None)
+    assert found["stride_share"] < 0.005
+    assert 0.01 < found["norm"] < 10.0
+
+
+def test_stride_pattern_in_a_gradient_is_found() -> None:
+    noise = torch.randn(3, 192, 192, generator=torch.Generator().manual_seed(0))
+    assert max(gradients.stride_peaks(gradients.power_spectrum(noise)).values()) < 3.0
+    noise[:, ::8, ::8] += 2.0
+    power = gradients.power_spectrum(noise)
+    assert gradients.stride_peaks(power)[8] > 10.0
+    assert gradients.stride_share(power) > 0.02
 
 
 def test_aesthetic_dimension_is_an_error_that_says_who_has_it(scorer: Scorer) -> None:

@@ -165,7 +165,9 @@ class Trainer:
             views = torch.cat([views, first + faint, first - faint])
         overall, dimensions = self.predict(views, autocast)
         described = stack_groups(groups)
-        parts = degradation_loss(overall[:total], dimensions[:total], *described)
+        # First the heads alone: what the sum of heads and statistics should be tells the heads little and late.
+        alone = step < recipe.head_steps
+        parts = {} if alone else degradation_loss(overall[:total], dimensions[:total], *described)
         if self.scorer.statistics is not None:
             parts |= head_loss(dimensions[:total] - self.seen.added[:total], *described)
         if recipe.quiet:

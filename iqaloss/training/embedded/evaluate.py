@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,15 +120,24 @@ def read_clean(folder: str | Path, limit: int, side: int = 256) -> list[Tensor]:
 
 
 @torch.no_grad()
-def responses(scorer: Scorer, pictures: Sequence[Tensor], progress: Progress) -> dict[str, Any]:
+def responses(
+    scorer: Scorer, pictures: Sequence[Tensor], progress: Progress, only: Collection[str] | None = None
+) -> dict[str, Any]:
     """Degrades each picture in eight steps by every degradation; returns falls, Kendall taus and the 5 x 5 matrix.
 
     The matrix holds, for a property (row) and a dimension (column), the mean fall of the dimension's score from
     the clean picture to full strength, averaged over the property's degradations. ``selectivity`` is the
     diagonal over the largest absolute entry beside it in its row.
+
+    Args:
+        scorer: The scorer.
+        pictures: Clean photographs, ``[3, S, S]`` each.
+        progress: Is told how far it is.
+        only: Names of degradations; all of them by default. Those of :data:`RESPONSE` must be among them.
     """
+    chosen = [item for item in DEGRADATIONS if only is None or item.name in only]
     falls: dict[str, dict[str, Any]] = {}
-    for number, item in enumerate(DEGRADATIONS):
+    for number, item in enumerate(chosen):
         moved, taus, overall = [], [], []
         for index, picture in enumerate(pictures):
             generator = step_generator(7, index)
@@ -141,7 +150,7 @@ def responses(scorer: Scorer, pictures: Sequence[Tensor], progress: Progress) ->
             moved.append(table[0] - table[-1])
             taus.append(kendall(table[:, DIMENSIONS.index(item.dimension)]))
             overall.append([float(out.score[0] - out.score[-1]), kendall(out.score.numpy())])
-        progress("degradations", number, len(DEGRADATIONS))
+        progress("degradations", number, len(chosen))
         falls[item.name] = {
             "dimension": item.dimension,
             "fall": dict(zip(DIMENSIONS, np.mean(moved, axis=0).tolist())),

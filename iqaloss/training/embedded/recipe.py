@@ -12,7 +12,7 @@ class Recipe:
     Attributes:
         seed: Every random choice is a function of this seed and the step.
         steps: Optimiser steps of the whole network after the warm start; 0 ends with the warm start.
-        head_steps: The first of these steps see degraded photographs only, so that the heads learn their dimensions.
+        head_steps: The first of these steps train the heads alone, on degraded photographs.
         batch: Scored photographs in a step.
         groups: Clean photographs in a step, each shown with ``versions`` versions.
         versions: Versions of a clean photograph: itself and increasing strengths of one degradation.
@@ -45,7 +45,7 @@ class Recipe:
     """
 
     seed: int = 1
-    steps: int = 850
+    steps: int = 750
     head_steps: int = 600
     batch: int = 12
     groups: int = 5
@@ -63,7 +63,7 @@ class Recipe:
     ema: float = 0.995
     frozen_blocks: int = 7
     depthwise: bool = True
-    warm_epochs: int = 60
+    warm_epochs: int = 90
     warm_groups: int = 4096
     overall_epochs: int = 40
     local_strength: float = 4.0

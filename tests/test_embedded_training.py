@@ -186,7 +186,7 @@ def test_training_moves_heads_and_keeps_frozen_parts(photographs: Path, tmp_path
     trainer = _trainer(photographs, tmp_path)
     before = {name: value.clone() for name, value in trainer.scorer.state_dict().items()}
     parts = trainer.train_step()
-    assert {"curve", "selective", "order", "overall", "heads", "quiet"} == set(parts)
+    assert set(parts) == {"heads", "quiet"}
     parts = trainer.train_step()
     assert {"plcc", "curve"} <= set(parts)
     moved = {name for name, value in trainer.scorer.state_dict().items() if not torch.equal(value, before[name])}

@@ -122,6 +122,22 @@ def test_a_gradient_that_is_not_finite_raises_or_is_skipped() -> None:
     assert torch.isnan(grad).all()
 
 
+@pytest.mark.parametrize("mode", ["NR", "FR"])
+def test_folding_changes_neither_score_nor_gradient(mode: str) -> None:
+    net = Judge()
+    nn.init.normal_(net.norm.running_mean)
+    nn.init.uniform_(net.norm.running_var, 0.5, 2.0)
+    found = []
+    for fold in (False, True):
+        loss = wrap(Metric(copy.deepcopy(net).eval(), mode), fold=fold)
+        pred, target = random_pair(loss)
+        value = loss(pred.requires_grad_(), target)
+        found.append((value, torch.autograd.grad(value, pred)[0]))
+        folded = not any(isinstance(module, nn.BatchNorm2d) for module in loss.scorer.net.modules())
+        assert folded == fold
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize("stated", ["0, ~", "~, 2", "quality: 0, 1; rank: 0, 2", None])
 def test_an_open_range_must_be_closed_by_the_user(stated: str | None) -> None:
     metric = Metric(Judge(), score_range=stated)  # type: ignore[arg-type]

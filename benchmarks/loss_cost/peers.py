@@ -120,7 +120,7 @@ def _metric(name: str) -> Any:
 def _wrapped(name: str, setting: Setting) -> Any:
     """The very same network and weights through our wrap; one copy for all modes."""
     metric = copy.deepcopy(_metric(name))
-    return wrap(metric, precision=setting.precision)
+    return wrap(metric, fold=True, precision=setting.precision)
 
 
 def _shipped(name: str) -> Callable[[Setting], Built]:

@@ -16,9 +16,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from iqaloss.integrations.target_pass import TargetCall, find_target_calls, record, replayed
 from iqaloss.losses.checks import NonFiniteLossError, describe
 from iqaloss.losses.functional import nr_loss
-from iqaloss.losses.iqa_loss import IQALoss
+from iqaloss.losses.iqa_loss import EncodedTarget, IQALoss
 from iqaloss.losses.running import PRECISIONS
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.cards import ScorerCard
@@ -27,7 +28,9 @@ _IMAGE = "image"
 _NUMBER = r"\s*~?\s*([-+]?\d+(?:\.\d+)?)\s*"
 
 
-def wrap(metric: Any, *, score_range: tuple[float, float] | None = None, **options: Any) -> PyiqaLoss:
+def wrap(
+    metric: Any, *, score_range: tuple[float, float] | None = None, fold: bool = False, **options: Any
+) -> PyiqaLoss:
     """Makes a loss of a pyiqa metric.
 
     A no-reference metric becomes ``(best - s) / (best - worst)`` of the prediction, a full-reference metric the same
@@ -41,6 +44,8 @@ def wrap(metric: Any, *, score_range: tuple[float, float] | None = None, **optio
     Args:
         metric: What ``pyiqa.create_metric(name)`` returns.
         score_range: Smallest and largest value of the metric; needed where pyiqa states none, and to scale the loss.
+        fold: Whether the network's batch norms are folded into its convolutions: faster, with less memory, and for
+            good: the metric scores as before, but its weights can be neither trained nor saved under their names.
         **options: The options of :class:`~iqaloss.losses.iqa_loss.IQALoss` but for the mode, which the metric has.
             ``precision`` is ``"fp32"`` here unless given: several metrics are NaN in bfloat16.
 
@@ -60,14 +65,16 @@ def wrap(metric: Any, *, score_range: tuple[float, float] | None = None, **optio
         if not hasattr(metric, attribute):
             hint = f'; create it first: pyiqa.create_metric("{metric}")' if isinstance(metric, str) else ""
             raise TypeError(f"wrap takes a metric made by pyiqa.create_metric, got {type(metric).__name__}{hint}")
-    return PyiqaLoss(PyiqaScorer(metric, score_range), **options)
+    scorer = PyiqaScorer(metric, score_range)
+    return PyiqaLoss(scorer.freeze().fold() if fold else scorer, **options)
 
 
 class PyiqaScorer(Scorer):
     """A pyiqa metric as a scorer; its score is the metric, negated where lower is better.
 
     A full-reference metric has no score of one image. Its one feature is the image itself, which :meth:`compare`
-    takes, for pyiqa's networks do not tell the features that they compare.
+    takes, for pyiqa's networks do not tell the features that they compare. What the network computes of a target alone
+    is found by watching it (see :meth:`known_of`).
 
     Args:
         metric: What ``pyiqa.create_metric(name)`` returns.
@@ -98,6 +105,7 @@ class PyiqaScorer(Scorer):
         self.sign = sign
         self.compares = metric.metric_mode == "FR"
         self.net: nn.Module = metric.net
+        self._target_calls: tuple[TargetCall, ...] | None = None
         self.to(next((tensor.device for tensor in (*self.net.parameters(), *self.net.buffers())), metric.device))
 
     @property
@@ -116,9 +124,32 @@ class PyiqaScorer(Scorer):
             output.overall = self._run(images)
         return output
 
-    def compare(self, images: Tensor, target: Tensor) -> Tensor:
-        """Returns the full-reference score ``[B]``, higher is better; no gradient flows into the target."""
-        return self._run(images, target.detach())
+    def compare(self, images: Tensor, target: Tensor, known: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Returns the full-reference score ``[B]``, higher is better; no gradient flows into the target.
+
+        Args:
+            images: The prediction.
+            target: The target.
+            known: What :meth:`known_of` gave for the target, if it was called.
+        """
+        if not known:
+            return self._run(images, target.detach())
+        with replayed(self.net, self._target_calls or (), known):
+            return self._run(images, target.detach())
+
+    def known_of(self, target: Tensor) -> dict[str, Tensor]:
+        """Returns what the network computes of a target alone, by name; nothing where it mixes the two at once."""
+        if self._target_calls is None:
+            some = target[:2] if len(target) > 1 else torch.cat([target, target.flip(-1)])
+            self._target_calls = find_target_calls(self.net, some)
+        known = record(self.net, self._target_calls, target) if self._target_calls else {}
+        drop_graphs(self.net)
+        return known
+
+    def rehearse(self) -> Any:
+        """Runs the network once, on a small grey image."""
+        images = self.mean.new_full((1, 3, 224, 224), 0.5)
+        return self.net(images, images) if self.compares else self.net(images)
 
     def _run(self, images: Tensor, *target: Tensor) -> Tensor:
         value = self.net(images, *target)
@@ -167,11 +198,25 @@ class PyiqaLoss(IQALoss):
         """The frozen metric."""
         return cast(PyiqaScorer, super().scorer)
 
+    def encode(self, target: Tensor) -> EncodedTarget:
+        """Computes once what the metric's network makes of the target alone; no more for a metric that mixes at once.
+
+        Args:
+            target: ``[B, 3, H, W]`` in the input range.
+        """
+        encoded = super().encode(target)
+        if self.scorer.compares:
+            images = encoded.features[_IMAGE]
+            with torch.no_grad(), _precision(self.precision, images.device):
+                encoded.features.update(self.scorer.known_of(images))
+        return encoded
+
     def fr_terms(self, output: ScoreOutput, target: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The metric of prediction and target."""
         worst, best = self.scorer.card.score_range
+        known = {name: value for name, value in target.items() if name != _IMAGE}
         with _precision(self.precision, output.features[_IMAGE].device):
-            score = self.scorer.compare(output.features[_IMAGE], target[_IMAGE])
+            score = self.scorer.compare(output.features[_IMAGE], target[_IMAGE], known)
         return {"score": nr_loss(score, best, worst)}
 
     def _prepare(self, images: Tensor, name: str) -> Tensor:

@@ -1,7 +1,7 @@
 """Losses as compiled and exported graphs: no graph break, the same value and gradient.
 
-One loss of each scorer, in the mode that runs all of it, is compiled with every run of the tests; the others, and a
-run with generated code, are marked slow: tracing a network takes longer than training it for a few steps.
+A few losses are compiled and exported with every run of the tests; the others, and a run with generated code, are
+marked slow: tracing a network takes longer than a few steps of training.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import torch
 from losses_under_test import CASES, Case, random_pair
 from torch import Tensor, nn
 
-QUICK = ("lar-iqa-both", "mdiqa-mobile-both", "moe-agiqa-both", "pmt-iqa-fr", "sr-iqa-both")
-compiled = pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=() if str(case) in QUICK[1:2] else pytest.mark.slow) for case in CASES], ids=str
-)
-exported = pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=() if str(case) in QUICK else pytest.mark.slow) for case in CASES], ids=str
-)
+COMPILED = ("pmt-iqa-fr", "mdiqa-mobile-both")
+EXPORTED = ("lar-iqa-both", "moe-agiqa-both", "pmt-iqa-fr", "sr-iqa-both")
+
+
+def every_loss(quick: tuple[str, ...]) -> pytest.MarkDecorator:
+    """Runs a test over every loss, all but some marked slow."""
+    marked = [pytest.param(case, marks=() if str(case) in quick else pytest.mark.slow) for case in CASES]
+    return pytest.mark.parametrize("case", marked, ids=str)
 
 
 class Step(nn.Module):
@@ -49,7 +50,7 @@ def compare_compiled(case: Case, backend: str, tolerance: float = 1e-5) -> None:
     assert_same(step(*images), case.loss()(*images), images[0], tolerance)
 
 
-@compiled
+@every_loss(COMPILED)
 def test_compiles_to_one_graph(case: Case) -> None:
     compare_compiled(case, "eager")
 
@@ -60,7 +61,7 @@ def test_compiles_to_generated_code() -> None:
     compare_compiled(case, "inductor", tolerance=1e-3)
 
 
-@exported
+@every_loss(EXPORTED)
 def test_exports(case: Case) -> None:
     images = images_of(case)
     program = torch.export.export(Step(case), images, strict=False)
@@ -68,7 +69,7 @@ def test_exports(case: Case) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", [case for case in CASES if str(case) in QUICK], ids=str)
+@pytest.mark.parametrize("case", [case for case in CASES if str(case) in EXPORTED], ids=str)
 def test_exports_strictly(case: Case) -> None:
     images = images_of(case)
     program = torch.export.export(Step(case), images, strict=True)

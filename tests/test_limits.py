@@ -223,7 +223,7 @@ def test_the_forward_pass_reads_no_value(case: Case, monkeypatch: pytest.MonkeyP
     loss.check()
 
 
-RUNS_ALL = ("lar-iqa-both", "mdiqa-fused-both", "mdiqa-mobile-both", "moe-agiqa-both", "pmt-iqa-both", "sr-iqa-both")
+RUNS_ALL = ("lar-iqa-both", "mdiqa-mobile-both", "moe-agiqa-both", "pmt-iqa-both", "sr-iqa-both")
 
 
 @pytest.mark.parametrize(

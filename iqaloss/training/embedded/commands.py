@@ -15,7 +15,13 @@ from iqaloss.scorers.mdiqa.model import MDIQA
 from iqaloss.scorers.registry import create_scorer
 from iqaloss.training.embedded.data import DecodedImages, Rows, clean_indices, read_rows, split_rows
 from iqaloss.training.embedded.engine import STATE, Trainer
-from iqaloss.training.embedded.fitting import fit_overall, fit_statistics, matching_falls, seen_by_statistics
+from iqaloss.training.embedded.fitting import (
+    fit_overall,
+    fit_statistics,
+    level_dimensions,
+    matching_falls,
+    seen_by_statistics,
+)
 from iqaloss.training.embedded.progress import Progress
 from iqaloss.training.embedded.publish import publish
 from iqaloss.training.embedded.recipe import Recipe
@@ -158,10 +164,12 @@ def refit(
     out: Path,
     progress: Progress,
 ) -> None:
-    """Fits the overall score to what the trained scorer sees; it is kept in ``out``."""
+    """Levels the dimensions and fits the overall score to what the trained scorer sees; that is kept in ``out``."""
     seen, numbers = observed_photographs(scorer, images, training, recipe, out / "observed.pt", progress)
     clean = clean_indices(rows, training)
-    worse, targets, matching = observed_versions(scorer, images, clean, recipe, out / "versions.pt", progress)
+    worse, targets, known, matching = observed_versions(scorer, images, clean, recipe, out / "versions.pt", progress)
+    shifts = level_dimensions(scorer, worse, targets, known)
+    seen, worse = (dataclasses.replace(kind, dimensions=kind.dimensions + shifts) for kind in (seen, worse))
     scores, falls = torch.tensor(rows.scores)[numbers], matching_falls(targets, matching)
     fit_overall(scorer, seen, scores, worse, falls, recipe, recipe.refit_order)
 

@@ -98,8 +98,9 @@ def seen_by_statistics(scorer: MDIQA, statistics: Tensor) -> Seen:
     if part is None:
         raise ValueError("fitting needs a configuration with statistics > 0")
     standard = (statistics - part.center) / part.spread
-    base = START + part.dimension(standard)
-    return Seen(standard, base, torch.full_like(base, 1.0 / len(scorer.dimension_names)))
+    dimensions = START + part.dimension(standard)
+    shares = torch.full_like(dimensions, 1.0 / len(scorer.dimension_names))
+    return Seen(standard, dimensions, torch.zeros_like(dimensions), shares)
 
 
 def fit_overall(
@@ -144,7 +145,8 @@ def fit_overall(
 
     def overall(seen: Seen, chosen: Tensor, std: float) -> Tensor:
         local = noisy_read(reader, seen.standard[chosen], generator, std)
-        return scorer.fuse((seen.base[chosen] + local) * seen.weights[chosen]).squeeze(-1)
+        scores = seen.dimensions[chosen] + seen.attended[chosen] + local
+        return scorer.fuse(scores * seen.weights[chosen]).squeeze(-1)
 
     for _ in range(total):
         chosen = torch.randint(len(scores), (256,), generator=generator)
@@ -157,6 +159,26 @@ def fit_overall(
         optimiser.step()
         schedule.step()
     part.local.load_state_dict(reader.state_dict())
+
+
+@torch.no_grad()
+def level_dimensions(scorer: MDIQA, degraded: Seen, targets: Tensor, known: Tensor) -> Tensor:
+    """Shifts every dimension so that its mean error on degraded versions is zero; returns the shifts ``[D]``.
+
+    The heads learn falls alone, so where their scores stand as a whole is left to be set.
+
+    Args:
+        scorer: The scorer; the biases of its heads are changed.
+        degraded: What it sees of groups of degraded versions.
+        targets: Targets of the dimensions ``[G, V, D]``.
+        known: 1 for dimensions with a target, ``[G, D]``.
+    """
+    weight = known[:, None].expand_as(targets)
+    shifts = (weight * (targets - degraded.dimensions)).sum(dim=(0, 1)) / weight.sum(dim=(0, 1)).clamp_min(1.0)
+    heads: Any = scorer.branches["technical"].heads
+    for head, shift in zip(heads.values(), shifts):
+        head.regress[-1].bias.add_(shift)
+    return shifts
 
 
 def matching_falls(targets: Tensor, matching: Tensor) -> Tensor:

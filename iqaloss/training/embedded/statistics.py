@@ -29,13 +29,20 @@ class Seen:
 
     Attributes:
         standard: Standardised statistics ``[..., K]``.
-        base: The dimensions' scores and what the attention heads add to them locally, ``[..., D]``.
+        dimensions: The dimensions' scores ``[..., D]``.
+        attended: What the attention heads add to them locally, ``[..., D]``.
         weights: Instance weights ``[..., D]``.
     """
 
     standard: Tensor
-    base: Tensor
+    dimensions: Tensor
+    attended: Tensor
     weights: Tensor
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All of them, in order."""
+        return self.standard, self.dimensions, self.attended, self.weights
 
 
 @torch.no_grad()
@@ -50,7 +57,7 @@ def observe(scorer: MDIQA, views: Tensor, bf16: bool = True) -> Seen:
         out = scorer(views.contiguous(memory_format=torch.channels_last), Request(score=False, features=()))
     standard, added = kept
     dimensions = torch.stack(list(out.dimensions.values()), dim=1).float()
-    return Seen(standard, dimensions + out.extras["local_scores"].float() - added, out.extras["weights"].float())
+    return Seen(standard, dimensions, out.extras["local_scores"].float() - added, out.extras["weights"].float())
 
 
 @torch.no_grad()
@@ -133,7 +140,7 @@ def observed_photographs(
             shown.append((again, scored_views(images, again, recipe, step_generator(recipe.seed + 30, start))))
             for numbers, views in shown:
                 seen = observe(scorer, views, recipe.bf16)
-                found.append((seen.standard, seen.base, seen.weights, torch.tensor(numbers)))
+                found.append((*seen.tensors, torch.tensor(numbers)))
             progress("photographs, whole scorer", start, len(rows))
         return found
 
@@ -143,8 +150,8 @@ def observed_photographs(
 
 def observed_versions(
     scorer: MDIQA, images: DecodedImages, clean: list[int], recipe: Recipe, cache: Path, progress: Progress
-) -> tuple[Seen, Tensor, Tensor]:
-    """Returns what the whole scorer sees of degraded versions ``[G, V, ...]``, their targets, matching dimensions."""
+) -> tuple[Seen, Tensor, Tensor, Tensor]:
+    """Returns what the whole scorer sees of degraded versions ``[G, V, ...]``; targets, known, matching dimensions."""
     recipe = dataclasses.replace(recipe, groups=8)
     total = max(1, recipe.warm_groups // 4 // recipe.groups)
 
@@ -154,11 +161,9 @@ def observed_versions(
             groups = degraded_groups(images, clean, recipe, step_generator(recipe.seed + 40, step))
             seen = observe(scorer, torch.cat([group.images for group in groups]), recipe.bf16)
             shape = (len(groups), recipe.versions)
-            targets, _, matching = stack_groups(groups)
-            parts = (seen.standard, seen.base, seen.weights)
-            found.append((*(kind.unflatten(0, shape) for kind in parts), targets, matching))
+            found.append((*(kind.unflatten(0, shape) for kind in seen.tensors), *stack_groups(groups)))
             progress("degraded versions, whole scorer", step, total)
         return found
 
-    standard, base, weights, targets, matching = stored(cache, compute)
-    return Seen(standard, base, weights), targets, matching
+    *seen, targets, known, matching = stored(cache, compute)
+    return Seen(*seen), targets, known, matching

@@ -16,9 +16,9 @@ from iqaloss.scorers.registry import create_scorer
 from iqaloss.training.embedded.data import DecodedImages, Rows, clean_indices, read_rows, split_rows
 from iqaloss.training.embedded.engine import STATE, Trainer
 from iqaloss.training.embedded.fitting import (
+    fit_dimensions,
     fit_overall,
     fit_statistics,
-    level_dimensions,
     matching_falls,
     seen_by_statistics,
 )
@@ -164,14 +164,14 @@ def refit(
     out: Path,
     progress: Progress,
 ) -> None:
-    """Levels the dimensions and fits the overall score to what the trained scorer sees; that is kept in ``out``."""
-    seen, numbers = observed_photographs(scorer, images, training, recipe, out / "observed.pt", progress)
+    """Fits the statistics part and the fusion beside the trained heads; what the scorer sees is kept in ``out``."""
+    fixed = scorer.copy().freeze().fold()  # the same function, in half the time
+    seen, numbers = observed_photographs(fixed, images, training, recipe, out / "observed.pt", progress)
     clean = clean_indices(rows, training)
-    worse, targets, known, matching = observed_versions(scorer, images, clean, recipe, out / "versions.pt", progress)
-    shifts = level_dimensions(scorer, worse, targets, known)
-    seen, worse = (dataclasses.replace(kind, dimensions=kind.dimensions + shifts) for kind in (seen, worse))
+    worse, targets, known, matching = observed_versions(fixed, images, clean, recipe, out / "versions.pt", progress)
     scores, falls = torch.tensor(rows.scores)[numbers], matching_falls(targets, matching)
-    fit_overall(scorer, seen, scores, worse, falls, recipe, recipe.refit_order)
+    updated = fit_dimensions(scorer, seen, scores, worse, (targets, known, matching), recipe, progress)
+    fit_overall(scorer, updated(seen), scores, updated(worse), falls, recipe, recipe.refit_order)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

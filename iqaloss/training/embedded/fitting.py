@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -161,24 +163,69 @@ def fit_overall(
     part.local.load_state_dict(reader.state_dict())
 
 
-@torch.no_grad()
-def level_dimensions(scorer: MDIQA, degraded: Seen, targets: Tensor, known: Tensor) -> Tensor:
-    """Shifts every dimension so that its mean error on degraded versions is zero; returns the shifts ``[D]``.
-
-    The heads learn falls alone, so where their scores stand as a whole is left to be set.
+def fit_dimensions(
+    scorer: MDIQA,
+    scored: Seen,
+    scores: Tensor,
+    degraded: Seen,
+    described: tuple[Tensor, Tensor, Tensor],
+    recipe: Recipe,
+    progress: Progress,
+) -> Callable[[Seen], Seen]:
+    """Fits what the statistics part says of the dimensions to what the trained heads leave open.
 
     Args:
-        scorer: The scorer; the biases of its heads are changed.
-        degraded: What it sees of groups of degraded versions.
-        targets: Targets of the dimensions ``[G, V, D]``.
-        known: 1 for dimensions with a target, ``[G, D]``.
+        scorer: The scorer; its heads are trained.
+        scored: What it sees of scored photographs, ``[N, ...]``.
+        scores: Their human scores ``[N]``.
+        degraded: What it sees of groups of degraded versions, ``[G, V, ...]``.
+        described: Targets ``[G, V, D]``, known ``[G, D]`` and matching ``[G, D]`` dimensions of the groups.
+        recipe: The settings.
+        progress: Is told how far it is.
+
+    Returns:
+        A function that brings what was seen before the fit up to date.
     """
-    weight = known[:, None].expand_as(targets)
-    shifts = (weight * (targets - degraded.dimensions)).sum(dim=(0, 1)) / weight.sum(dim=(0, 1)).clamp_min(1.0)
-    heads: Any = scorer.branches["technical"].heads
-    for head, shift in zip(heads.values(), shifts):
-        head.regress[-1].bias.add_(shift)
-    return shifts
+    part = scorer.statistics
+    if part is None:
+        raise ValueError("fitting needs a configuration with statistics > 0")
+    reader: nn.Sequential = copy.deepcopy(part.dimension)
+    before = copy.deepcopy(reader)
+    with torch.no_grad():
+        heads, heads_degraded = (seen.dimensions - _read(before, seen.standard) for seen in (scored, degraded))
+    total = max(2, recipe.dimension_epochs * max(1, len(heads_degraded) // 64))
+    optimiser = torch.optim.AdamW(reader.parameters(), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=total)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    for step in range(total):
+        groups = torch.randint(len(heads_degraded), (64,), generator=generator)
+        read = noisy_read(reader, degraded.standard[groups], generator, 0.15, 0.2)
+        found = (heads_degraded[groups] + read).flatten(0, 1)
+        falls = degradation_loss(found.mean(dim=1), found, *(kind[groups] for kind in described))
+        loss = torch.stack([value for name, value in falls.items() if name != "overall"]).sum()
+        chosen = torch.randint(len(heads), (128,), generator=generator)
+        mean = (heads[chosen] + noisy_read(reader, scored.standard[chosen], generator, 0.5, 0.2)).mean(dim=1)
+        loss = 4.0 * loss + F.mse_loss(mean, scores[chosen])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        progress("dimensions", step, total)
+    part.dimension.load_state_dict(reader.state_dict())
+
+    @torch.no_grad()
+    def updated(seen: Seen) -> Seen:
+        moved = _read(reader, seen.standard) - _read(before, seen.standard)
+        return dataclasses.replace(seen, dimensions=seen.dimensions + moved)
+
+    return updated
+
+
+def _read(reader: nn.Sequential, standard: Tensor) -> Tensor:
+    """Reads standardised statistics without dropout, in any mode."""
+    for layer in reader:
+        standard = standard if isinstance(layer, nn.Dropout) else layer(standard)
+    return standard
 
 
 def matching_falls(targets: Tensor, matching: Tensor) -> Tensor:

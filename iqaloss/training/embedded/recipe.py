@@ -31,6 +31,7 @@ class Recipe:
         depthwise: Whether depthwise convolutions are trained too (several times slower on a CPU).
         warm_epochs: Passes over stored statistics before the network is trained; 0 for no warm start.
         warm_groups: Degraded photographs, in five versions each, whose statistics the warm start sees.
+        dimension_epochs: Passes of the last fit of the dimensions.
         overall_epochs: Passes of each fit of the overall score.
         local_strength: Factor by which local scores are made stronger, and the fusion weaker, before that fit.
         warm_order: In the warm start's fit, how far the overall score shall fall, as a share of the matching
@@ -40,7 +41,7 @@ class Recipe:
         clean_target: What a clean photograph's dimensions are pulled to.
         human_share: How much of the human scores' gradient reaches the dimensions through the overall score.
         quiet: Weight of the squared gradient norm of scores by pixels, estimated with faint noise; 0 for none.
-        refit: Whether the statistics part is fitted once more, on the trained backbone's statistics, at the end.
+        refit: Whether the statistics part and the fusion are fitted once more, beside the trained heads, at the end.
         bf16: Whether the forward pass runs in bfloat16 autocast.
     """
 
@@ -65,6 +66,7 @@ class Recipe:
     depthwise: bool = True
     warm_epochs: int = 90
     warm_groups: int = 4096
+    dimension_epochs: int = 60
     overall_epochs: int = 40
     local_strength: float = 4.0
     warm_order: tuple[float, float] = (0.1, 1.0)

@@ -153,7 +153,7 @@ def observed_versions(
 ) -> tuple[Seen, Tensor, Tensor, Tensor]:
     """Returns what the whole scorer sees of degraded versions ``[G, V, ...]``; targets, known, matching dimensions."""
     recipe = dataclasses.replace(recipe, groups=8)
-    total = max(1, recipe.warm_groups // 4 // recipe.groups)
+    total = max(1, recipe.warm_groups // recipe.groups)
 
     def compute() -> list[tuple[Tensor, ...]]:
         found: list[tuple[Tensor, ...]] = []

@@ -56,20 +56,20 @@ def loss_options(loss_class: type[nn.Module]) -> tuple[str, ...]:
 
 
 def make_scorer(spec: str | Options) -> Scorer:
-    """Builds a scorer from a recipe's word for it.
+    """Builds a frozen and folded scorer from a recipe's word for it.
 
     Args:
         spec: A registered name, or a mapping with ``name`` and the options of
             :func:`iqaloss.create_scorer`, such as ``weights``.
     """
     if isinstance(spec, str):
-        return create_scorer(spec)
+        return create_scorer(spec).freeze().fold()
     if not isinstance(spec, Mapping) or "name" not in spec:
         raise ValueError(f"scorer must be a registered name or a mapping with name and weights, got {spec!r}")
     options = {key: value for key, value in spec.items() if key != "name"}
     if isinstance(options.get("weights"), str):
         options["weights"] = os.path.expanduser(options["weights"])
-    return create_scorer(spec["name"], **options)
+    return create_scorer(spec["name"], **options).freeze().fold()
 
 
 def scorer_spec(options: Options) -> str | Options:

@@ -30,7 +30,7 @@ class Judge:
 
     def __init__(self, spec: str | Mapping[str, Any]) -> None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.scorer = make_scorer(spec).freeze().to(device)
+        self.scorer = make_scorer(spec).to(device)
         self._last: tuple[str, dict[str, float]] = ("", {})
 
     def __call__(self, image: np.ndarray) -> dict[str, float]:

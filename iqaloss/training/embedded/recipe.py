@@ -37,7 +37,6 @@ class Recipe:
         warm_order: In the warm start's fit, how far the overall score shall fall, as a share of the matching
             dimension's fall, and the weight of that.
         refit_order: The same in the last fit. Each .1 of weight costs about .001 of SRCC with people.
-        refit_crops: One in so many photographs is seen a second time in the last fit, in a random view.
         clean_target: What a clean photograph's dimensions are pulled to.
         human_share: How much of the human scores' gradient reaches the dimensions through the overall score.
         quiet: Weight of the squared gradient norm of scores by pixels, estimated with faint noise; 0 for none.
@@ -71,7 +70,6 @@ class Recipe:
     local_strength: float = 4.0
     warm_order: tuple[float, float] = (0.1, 1.0)
     refit_order: tuple[float, float] = (0.05, 0.3)
-    refit_crops: int = 3
     clean_target: float = 0.85
     human_share: float = 0.2
     quiet: float = 0.0005

@@ -126,21 +126,14 @@ def degraded_statistics(
 def observed_photographs(
     scorer: MDIQA, images: DecodedImages, rows: list[int], recipe: Recipe, cache: Path, progress: Progress
 ) -> tuple[Seen, Tensor]:
-    """Returns what the whole scorer sees of scored photographs, and their rows ``[N]``.
-
-    Each is seen whole at 256x256, some in a random view too (see :func:`scored_views`).
-    """
+    """Returns what the whole scorer sees of scored photographs, each whole at 256x256, and their rows ``[N]``."""
 
     def compute() -> list[tuple[Tensor, ...]]:
         found: list[tuple[Tensor, ...]] = []
         for start in range(0, len(rows), 16):
             chosen = rows[start : start + 16]
-            shown = [(chosen, torch.stack([resize(images.full(i), SIDE, SIDE) for i in chosen]))]
-            again = chosen[:: recipe.refit_crops]
-            shown.append((again, scored_views(images, again, recipe, step_generator(recipe.seed + 30, start))))
-            for numbers, views in shown:
-                seen = observe(scorer, views, recipe.bf16)
-                found.append((*seen.tensors, torch.tensor(numbers)))
+            views = torch.stack([resize(images.full(i), SIDE, SIDE) for i in chosen])
+            found.append((*observe(scorer, views, recipe.bf16).tensors, torch.tensor(chosen)))
             progress("photographs, whole scorer", start, len(rows))
         return found
 

@@ -44,6 +44,10 @@ class Seen:
         """All of them, in order."""
         return self.standard, self.dimensions, self.attended, self.weights
 
+    def where(self, chosen: Tensor) -> Seen:
+        """Returns those that a mask chooses."""
+        return Seen(*(kind[chosen] for kind in self.tensors))
+
 
 @torch.no_grad()
 def observe(scorer: MDIQA, views: Tensor, bf16: bool = True) -> Seen:
@@ -125,20 +129,27 @@ def degraded_statistics(
 
 def observed_photographs(
     scorer: MDIQA, images: DecodedImages, rows: list[int], recipe: Recipe, cache: Path, progress: Progress
-) -> tuple[Seen, Tensor]:
-    """Returns what the whole scorer sees of scored photographs, each whole at 256x256, and their rows ``[N]``."""
+) -> tuple[Seen, Tensor, Tensor]:
+    """Returns what the whole scorer sees of scored photographs, their rows ``[N]``, and which are whole ``[N]``.
+
+    Each is seen whole at 256x256, every third in a random view too (see :func:`scored_views`).
+    """
 
     def compute() -> list[tuple[Tensor, ...]]:
         found: list[tuple[Tensor, ...]] = []
         for start in range(0, len(rows), 16):
             chosen = rows[start : start + 16]
-            views = torch.stack([resize(images.full(i), SIDE, SIDE) for i in chosen])
-            found.append((*observe(scorer, views, recipe.bf16).tensors, torch.tensor(chosen)))
+            again = chosen[::3]
+            whole = torch.stack([resize(images.full(i), SIDE, SIDE) for i in chosen])
+            random = scored_views(images, again, recipe, step_generator(recipe.seed + 30, start))
+            for numbers, views, kind in ((chosen, whole, True), (again, random, False)):
+                seen = observe(scorer, views, recipe.bf16)
+                found.append((*seen.tensors, torch.tensor(numbers), torch.full((len(numbers),), kind)))
             progress("photographs, whole scorer", start, len(rows))
         return found
 
-    *seen, numbers = stored(cache, compute)
-    return Seen(*seen), numbers
+    *seen, numbers, whole = stored(cache, compute)
+    return Seen(*seen), numbers, whole
 
 
 def observed_versions(

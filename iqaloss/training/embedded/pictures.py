@@ -1,4 +1,4 @@
-"""The pictures of the model card: response matrix, gradient spectrum, failure cases."""
+"""The pictures of the model card: response matrix, gradient spectrum, hard cases."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FAILURES = (
     ("astronaut.png", "over-contrast", "contrast"),
     ("motorcycle_left.png", "over-sharpening", "sharpness"),
 )
-"""What the dimensions judge worst: a picture, a degradation of it, and the dimension that should fall."""
+"""What is hard to judge: a picture, a degradation of it, and the dimension that should fall."""
 
 
 def _figure(width: float, height: float) -> Any:
@@ -75,7 +75,7 @@ def draw_spectrum(found: dict[str, Any], out: Path) -> Path:
 
 @torch.no_grad()
 def draw_failures(scorer: Scorer, out: Path) -> Path:
-    """Draws degradations that the dimensions judge worst, on pictures that scikit-image carries."""
+    """Draws degradations that are hard to judge, on pictures that scikit-image carries."""
     figure = _figure(11.0, 9.6)
     grid = figure.subplots(len(FAILURES), 4)
     for row, (name, degradation, dimension) in enumerate(FAILURES):
@@ -93,7 +93,7 @@ def draw_failures(scorer: Scorer, out: Path) -> Path:
             grid[row][column].set_title(
                 f"{words}: {dimension} {value:.2f}, score {float(result.score[column]):.2f}", fontsize=8
             )
-    figure.savefig(out, dpi=90, pil_kwargs={"optimize": True})
+    figure.savefig(out, dpi=90, pil_kwargs={"quality": 85})
     return out
 
 

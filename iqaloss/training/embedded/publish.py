@@ -71,11 +71,13 @@ def publish(arguments: Sequence[str]) -> int:
     target = given.to / "mdiqa-mobile.safetensors"
     shutil.copyfile(given.file, target.with_suffix(".partial"))
     os.replace(target.with_suffix(".partial"), target)
+    figures = json.loads(given.figures.read_text(encoding="utf-8"))
+    figures.get("gradients", {}).pop("spectrum", None)  # a megabyte; its picture is beside the card
     card = {
         "sha256": sha256_of(target),
         "bytes": target.stat().st_size,
         "pictures": picture_scores(create_scorer("mdiqa-mobile", weights=target)),
-        "figures": json.loads(given.figures.read_text(encoding="utf-8")),
+        "figures": figures,
     }
     target.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     limits = given.limits.read_text(encoding="utf-8") if given.limits else ""

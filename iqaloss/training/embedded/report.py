@@ -26,6 +26,8 @@ from iqaloss.training.embedded.speed import keep_memory
 
 NAME = "mdiqa-mobile"
 FILE = f"{NAME}.safetensors"
+NATIVE = 200
+"""Photographs that are scored at their own resolution too; each costs as much as a dozen small ones."""
 
 
 def export(scorer: Scorer, out: Path, recipe: Recipe, step: int) -> Path:
@@ -56,8 +58,9 @@ def measure(scorer: Scorer, given: argparse.Namespace) -> dict[str, Any]:
         held = rows.subset(split_rows(rows)[1][: given.limit])
         found["validation"] = human_agreement(scorer, held, progress)
         if given.native:
-            found["validation_native"] = human_agreement(scorer, held, progress, side=512)
-            found["crops"] = crop_agreement(scorer, held.subset(range(min(300, len(held)))), progress)
+            some = held.subset(range(min(NATIVE, len(held))))
+            found["validation_native"] = human_agreement(scorer, some, progress, side=512)
+            found["crops"] = crop_agreement(scorer, some, progress)
         if given.official_test:
             found["test"] = human_agreement(scorer, read_rows(given.data, (TEST_TABLE,)), progress)
     if given.clean is not None:
@@ -159,4 +162,4 @@ def draw(scorer: Scorer, found: dict[str, Any], folder: Path) -> None:
         Progress.line(f"drew {draw_responses(found['responses'], folder / f'{NAME}-responses.png')}")
     if "gradients" in found:
         Progress.line(f"drew {draw_spectrum(found['gradients'], folder / f'{NAME}-gradients.png')}")
-    Progress.line(f"drew {draw_failures(scorer, folder / f'{NAME}-failures.png')}")
+    Progress.line(f"drew {draw_failures(scorer, folder / f'{NAME}-hard.jpg')}")

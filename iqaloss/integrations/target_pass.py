@@ -124,7 +124,7 @@ def _between(net: nn.Module, names: set[str], around: Callable[[str, int, Callab
     """Inside, ``around`` stands between the named submodules and their callers."""
     turns: Counter[str] = Counter()
     modules = {name: net.get_submodule(name) for name in names}
-    own = {name: module.__dict__.get("forward") for name, module in modules.items()}
+    own: dict[str, Any] = {name: module.__dict__.get("forward") for name, module in modules.items()}
 
     def replace(name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
         def called(*args: Any, **kwargs: Any) -> Any:

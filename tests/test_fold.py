@@ -105,11 +105,13 @@ def norms_of(module: nn.Module) -> list[nn.Module]:
 
 @every_scorer
 def test_a_folded_scorer_has_the_same_values_and_gradients(name: str) -> None:
-    scorer = built(name)
     folded = folded_form(name)
     assert folded.fold() is folded
-    assert_same(folded, scorer)
-    assert_same(folded, scorer, FEATURES)
+    # In float64: with float32's rounding a value may fall on the other side of a ReLU's kink.
+    scorer = built(name).copy().double()
+    exact = built(name).copy().double().fold()
+    assert_same(exact, scorer)
+    assert_same(exact, scorer, FEATURES)
 
 
 @normed_scorer

@@ -19,9 +19,10 @@ FOLDER = Path(embedded.__file__).parent
 FILE = FOLDER / "mdiqa-mobile.safetensors"
 CARD = json.loads((FOLDER / "mdiqa-mobile.json").read_text(encoding="utf-8"))
 
-FALL = {"brightness": 0.15, "colorfulness": 0.3, "contrast": 0.3, "noisiness": 0.3, "sharpness": 0.3}
-SELECTIVE = ("colorfulness", "contrast", "noisiness", "sharpness")
-"""Dimensions that move three times as far as any other; the model card says how far the rest are from it."""
+FALL = 0.3
+"""A lost property lowers its dimension by at least this, on the mean."""
+EACH = ("colorfulness", "contrast", "noisiness", "sharpness")
+"""Dimensions that fall for each picture; brightness does not for one that is dark already (see the model card)."""
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +85,12 @@ def test_dimension_falls_most_when_its_property_is_lost(
                 out = scorer(torch.stack([picture, *worse]))
             own = out.dimensions[dimension]
             falls.append({key: float(value[0] - value[-1]) for key, value in out.dimensions.items()})
-            if dimension in SELECTIVE:
+            if dimension in EACH:
                 assert float(own[2]) < float(own[0]), name
     mean = {key: sum(fall[key] for fall in falls) / len(falls) for key in degrade.DIMENSIONS}
     others = max(abs(value) for key, value in mean.items() if key != dimension)
-    assert mean[dimension] > FALL[dimension], mean
-    if dimension in SELECTIVE:
-        assert mean[dimension] > 3.0 * others, mean
+    assert mean[dimension] > FALL, mean
+    assert mean[dimension] > 3.0 * others, mean
 
 
 def test_sharpness_falls_with_every_step_of_blur(scorer: Scorer, pictures: list[torch.Tensor]) -> None:

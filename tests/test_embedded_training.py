@@ -214,7 +214,7 @@ def test_command_explains_a_missing_table(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_warm_start_is_stored_and_repeatable(photographs: Path, tmp_path: Path) -> None:
-    from iqaloss.training.embedded.commands import warm_start
+    from iqaloss.training.embedded.stages import Run, warm_start
     from iqaloss.training.embedded.warmstart import initialise
 
     rows = data.read_rows(photographs)
@@ -225,7 +225,7 @@ def test_warm_start_is_stored_and_repeatable(photographs: Path, tmp_path: Path) 
         torch.manual_seed(0)
         scorer = create_tiny("mdiqa-mobile", frozen=False)
         initialise(scorer)  # type: ignore[arg-type]
-        warm_start(scorer, images, rows, list(range(12)), recipe, tmp_path, lambda *_: None)  # type: ignore[arg-type]
+        warm_start(scorer, Run(images, rows, list(range(12)), recipe, tmp_path, lambda *_: None))  # type: ignore[arg-type]
         results.append(scorer.eval()(images.full(0)[None]).score)
     assert torch.equal(*results)
     assert (tmp_path / "scored.pt").is_file()
@@ -234,7 +234,7 @@ def test_warm_start_is_stored_and_repeatable(photographs: Path, tmp_path: Path) 
 def test_refit_brings_dimensions_closer_to_their_targets_and_says_what_it_changed(
     photographs: Path, tmp_path: Path
 ) -> None:
-    from iqaloss.training.embedded.commands import refit
+    from iqaloss.training.embedded.stages import Run, refit
     from iqaloss.training.embedded.warmstart import initialise
 
     rows = data.read_rows(photographs)
@@ -244,7 +244,7 @@ def test_refit_brings_dimensions_closer_to_their_targets_and_says_what_it_change
     initialise(scorer)  # type: ignore[arg-type]
     recipe = dataclasses.replace(TINY_RECIPE, warm_groups=16, dimension_epochs=40, overall_epochs=80)
     before = scorer(images.full(0)[None])
-    refit(scorer, images, rows, list(range(12)), recipe, tmp_path, lambda *_: None)  # type: ignore[arg-type]
+    refit(scorer, Run(images, rows, list(range(12)), recipe, tmp_path, lambda *_: None))  # type: ignore[arg-type]
     after = scorer(images.full(0)[None])
     assert not torch.equal(before.score, after.score)
     *seen, targets, known, _ = torch.load(tmp_path / "versions.pt", weights_only=True)

@@ -30,8 +30,9 @@ safetensors), 0.74 GMACs at 256x256. Digest, stored scores of a dozen pictures a
 
     python -m iqaloss.training.embedded --data BIQ2021 --weights tf_efficientnet_lite0.safetensors --out run
     python -m iqaloss.training.embedded evaluate run/mdiqa-mobile.safetensors --data BIQ2021 --native \\
-        --clean BSDS500/data/images/test --json run/figures.json --pictures run
-    python -m iqaloss.training.embedded publish run/mdiqa-mobile.safetensors --figures run/figures.json --to FOLDER
+        --official-test --clean BSDS500/data/images/test --clean-limit {pictures} --json run/figures.json --pictures run
+    python -m iqaloss.training.embedded publish run/mdiqa-mobile.safetensors --figures run/figures.json \\
+        --limits iqaloss/training/embedded/limits.md --to FOLDER
 
 Seed 1. The backbone keeps its ImageNet weights. Means and standard deviations of colours and of all five backbone
 levels are stored for every photograph and for 4,096 groups of degraded versions; two small MLPs on them, one for the

@@ -13,26 +13,14 @@ import torch
 
 from iqaloss.scorers.mdiqa.model import MDIQA
 from iqaloss.scorers.registry import create_scorer
-from iqaloss.training.embedded.data import DecodedImages, Rows, clean_indices, read_rows, split_rows
+from iqaloss.training.embedded.data import DecodedImages, read_rows, split_rows
 from iqaloss.training.embedded.engine import STATE, Trainer
-from iqaloss.training.embedded.fitting import (
-    fit_dimensions,
-    fit_overall,
-    fit_statistics,
-    matching_falls,
-    seen_by_statistics,
-)
 from iqaloss.training.embedded.progress import Progress
 from iqaloss.training.embedded.publish import publish
 from iqaloss.training.embedded.recipe import Recipe
 from iqaloss.training.embedded.report import FILE, evaluate, export
 from iqaloss.training.embedded.speed import keep_memory
-from iqaloss.training.embedded.statistics import (
-    degraded_statistics,
-    observed_photographs,
-    observed_versions,
-    scored_statistics,
-)
+from iqaloss.training.embedded.stages import Run, refit, warm_start
 from iqaloss.training.embedded.views import degraded_groups, step_generator
 from iqaloss.training.embedded.warmstart import initialise, leave_half_to_heads, load_imagenet, scale_pyramid
 
@@ -104,13 +92,14 @@ def train(arguments: Sequence[str]) -> int:
         raise TypeError(f"mdiqa-mobile is a {type(scorer).__name__}, expected MDIQA")
     load_imagenet(scorer, given.weights)
     initialise(scorer)
-    first = degraded_groups(images, clean_indices(rows, training), recipe, step_generator(recipe.seed + 50, 0))
+    run = Run(images, rows, training, recipe, given.out, progress)
+    first = degraded_groups(images, run.clean, recipe, step_generator(recipe.seed + 50, 0))
     scale_pyramid(scorer, torch.cat([group.images for group in first]))
     resumed = given.resume and (given.out / STATE).is_file()
     if (given.out / STATE).is_file() and not given.resume:
         raise ValueError(f"{given.out / STATE} exists: pass --resume to continue, or another --out")
     if recipe.warm_epochs and not resumed:
-        warm_start(scorer, images, rows, training, recipe, given.out, progress)
+        warm_start(scorer, run)
         if recipe.steps:
             leave_half_to_heads(scorer)
     trainer = Trainer(scorer, images, rows, training, recipe, given.out)
@@ -129,51 +118,9 @@ def train(arguments: Sequence[str]) -> int:
     with log:
         trainer.run(min(recipe.steps, given.stop or recipe.steps), report)
     if recipe.refit and trainer.step == recipe.steps > 0:
-        refit(trainer.averaged, images, rows, training, recipe, given.out, progress)
+        refit(trainer.averaged, run)
     Progress.line(f"wrote {export(trainer.averaged, given.out / FILE, recipe, trainer.step)}")
     return 0
-
-
-def warm_start(
-    scorer: MDIQA,
-    images: DecodedImages,
-    rows: Rows,
-    training: list[int],
-    recipe: Recipe,
-    out: Path,
-    progress: Progress,
-) -> None:
-    """Fits the statistics part and the fusion on statistics of the backbone as it is; they are kept in ``out``."""
-    statistics, numbers = scored_statistics(scorer, images, training, recipe, out / "scored.pt", progress)
-    clean = clean_indices(rows, training)
-    degraded = degraded_statistics(scorer, images, clean, recipe, out / "degraded.pt", progress)
-    scores = torch.tensor(rows.scores)
-    fit_statistics(scorer, (statistics, numbers), scores, degraded, recipe, progress)
-    versions, targets, _, matching = degraded
-    seen, worse = seen_by_statistics(scorer, statistics), seen_by_statistics(scorer, versions)
-    falls = matching_falls(targets, matching)
-    fit_overall(scorer, seen, scores[numbers], worse, falls, recipe, recipe.warm_order)
-
-
-def refit(
-    scorer: MDIQA,
-    images: DecodedImages,
-    rows: Rows,
-    training: list[int],
-    recipe: Recipe,
-    out: Path,
-    progress: Progress,
-) -> None:
-    """Fits the statistics part and the fusion beside the trained heads; what the scorer sees is kept in ``out``."""
-    fixed = scorer.copy().freeze().fold()  # the same function, in half the time
-    seen, numbers, whole = observed_photographs(fixed, images, training, recipe, out / "observed.pt", progress)
-    clean = clean_indices(rows, training)
-    worse, targets, known, matching = observed_versions(fixed, images, clean, recipe, out / "versions.pt", progress)
-    scores, falls = torch.tensor(rows.scores)[numbers], matching_falls(targets, matching)
-    updated = fit_dimensions(scorer, seen, scores, worse, (targets, known, matching), recipe, progress)
-    # Random views teach the dimensions; in the fit of the overall score they would cost .005 of SRCC.
-    seen, scores = updated(seen).where(whole), scores[whole]
-    fit_overall(scorer, seen, scores, updated(worse), falls, recipe, recipe.refit_order)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

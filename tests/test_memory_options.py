@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from iqaloss.integrations.basicsr.loss_checks import check_loss
 from iqaloss.integrations.basicsr.losses import loss_options, make_loss
 from iqaloss.losses import MoEAGIQALoss, watch
 from iqaloss.losses.checks import NonFiniteLossError
-from iqaloss.losses.running import is_convolutional, stages
+from iqaloss.losses.running import is_convolutional, stages, wants_channels_last
 from iqaloss.losses.views import crop_places, shrink, take
 
 every_loss = pytest.mark.parametrize("case", CASES, ids=str)
@@ -218,7 +219,17 @@ def test_channels_last_reaches_the_network() -> None:
     pred, _ = random_pair(IQALoss(scorer))
     for option in (True, False, "auto"):
         IQALoss(scorer, channels_last=option)(pred)
-    assert seen == [True, False, False]
+    assert seen == [True, False, True]
+
+
+def test_channels_last_is_chosen_for_convolutions_where_it_is_faster() -> None:
+    on_cpu = torch.empty(1)
+    on_gpu = SimpleNamespace(is_cuda=True, dtype=torch.float32)
+    assert wants_channels_last("auto", True, on_cpu, None)
+    assert not wants_channels_last("auto", False, on_cpu, None)
+    assert wants_channels_last(True, False, on_cpu, None)
+    assert wants_channels_last("auto", True, on_gpu, "bf16")  # type: ignore[arg-type]
+    assert not wants_channels_last("auto", True, on_gpu, "fp32")  # type: ignore[arg-type]
 
 
 def test_scorers_are_told_apart_by_where_their_weights_are() -> None:

@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
         "--budget",
         type=float,
         metavar="S",
-        help=f"seconds for the rounds of a size; four are made in any case ({BUDGET:g}; quick {QUICK_BUDGET:g})",
+        help=f"seconds for the rounds of a size; two are made in any case ({BUDGET:g}; quick {QUICK_BUDGET:g})",
     )
     made.add_argument("--device", choices=DEVICES, default="cpu", help="where (default: cpu)")
     made.add_argument(

@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.loss_cost.setting import Built, Setting
 
 RUNS = 2
-LEAST_ROUNDS = 2
+LEAST_ROUNDS = 1
 
 
 @dataclass
@@ -180,7 +180,7 @@ def race(
         steps: Each step, warm, with the most rounds of a run that it takes part in (0 for all).
         setting: Where they run.
         rounds: Rounds of a run, if the budget lasts.
-        budget: Seconds for both runs; once a run has had its half of them, no round beyond its second begins.
+        budget: Seconds for both runs; once a run has had its half of them, no further round begins.
         tick: Called after every step.
     """
     for _ in range(RUNS):

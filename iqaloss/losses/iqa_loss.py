@@ -13,7 +13,7 @@ from iqaloss.losses.checks import NONFINITE, check_range_option, check_size
 from iqaloss.losses.chunks import judge_in_chunks, pieces
 from iqaloss.losses.encoded import EncodedTarget, check_encoded, check_target
 from iqaloss.losses.functional import feature_distance, nr_loss, reduce_batch, stack_terms, straight_through_clamp
-from iqaloss.losses.running import channels_last_option, run_scorer
+from iqaloss.losses.running import channels_last_option, is_convolutional, run_scorer, wants_channels_last
 from iqaloss.losses.views import crop_places, shrink, take
 from iqaloss.losses.watch import Watch
 from iqaloss.scorers.base import NOTHING, Request, ScoreOutput, Scorer, check_images
@@ -53,7 +53,7 @@ class IQALoss(nn.Module):
         checkpoint: Keeps only the inputs of the scorer's blocks and computes the blocks again on the way back: less
             memory, one more forward pass, the same gradient. ``torch.compile`` chooses on its own what to keep.
         channels_last: The memory format inside the scorer: ``"auto"``, True or False. ``"auto"`` takes channels last
-            where tensor cores want it: in a convolutional scorer on a GPU, in half precision.
+            in a convolutional scorer on a CPU, and on a GPU in half precision, where tensor cores want it.
         max_side: Shrinks larger images until their longer side is this long (bilinear, antialiased).
         crop: Cuts this many pixels square out of larger images, at a random place for each image and the same for
             prediction and target; drawn at every call from torch's generator, after shrinking.
@@ -119,6 +119,7 @@ class IQALoss(nn.Module):
         self._watch = Watch(self.nonfinite, self.input_range)
         # In a tuple, so that nn.Module does not register it: not in state_dict(), parameters() or train().
         self._held = (built.freeze(),)
+        self._convolutional = is_convolutional(built)
 
     @property
     def scorer(self) -> Scorer:
@@ -295,5 +296,5 @@ class IQALoss(nn.Module):
             self.conditions(part),
             precision=self.precision,
             checkpoint=self.checkpoint,
-            channels_last=self.channels_last,
+            channels_last=wants_channels_last(self.channels_last, self._convolutional, images, self.precision),
         )

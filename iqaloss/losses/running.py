@@ -28,7 +28,7 @@ def run_scorer(
     *,
     precision: str | None,
     checkpoint: bool,
-    channels_last: bool | str,
+    channels_last: bool,
 ) -> ScoreOutput:
     """Runs a frozen scorer.
 
@@ -39,7 +39,7 @@ def run_scorer(
         conditions: What the scorer takes beside the images.
         precision: None follows the caller's autocast, ``"fp32"`` turns it off and ``"bf16"`` on.
         checkpoint: Whether the scorer's blocks are computed again on the way back; a compiler chooses on its own.
-        channels_last: See :func:`wants_channels_last`.
+        channels_last: Whether the images go in with the channels last in memory, which convolutions hand on.
     """
     dtype = PRECISIONS[precision]
     cast: Context = contextlib.nullcontext()
@@ -49,7 +49,7 @@ def run_scorer(
     if checkpoint and torch.is_grad_enabled() and not torch.compiler.is_compiling():
         again = recomputed(stages(scorer))
     with cast, again:
-        if wants_channels_last(channels_last, scorer, images):
+        if channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         return scorer(images, request, **conditions)
 
@@ -108,25 +108,34 @@ def channels_last_option(value: bool | str) -> bool | str:
     return check_choice("channels_last", value, ("auto",))
 
 
-def wants_channels_last(option: bool | str, network: nn.Module, images: Tensor) -> bool:
+def wants_channels_last(option: bool | str, convolutional: bool, images: Tensor, precision: str | None) -> bool:
     """Whether a network should see the images with the channels last in memory.
 
-    ``"auto"`` says yes where tensor cores want it: on a GPU, in half precision, if most weights are convolutions'.
+    ``"auto"`` says yes to a network of convolutions where these are faster so: on a CPU (by a twentieth for ResNet-50,
+    by a quarter for EfficientNet-Lite0), and on a GPU in half precision, where tensor cores want it.
+
+    Args:
+        option: What the user chose.
+        convolutional: See :func:`is_convolutional`.
+        images: What the network is going to see.
+        precision: The loss's own precision, None for the caller's.
     """
     if isinstance(option, bool):
         return option
     if not images.is_cuda:
-        return False
-    half = torch.is_autocast_enabled("cuda") or images.dtype in (torch.float16, torch.bfloat16)
-    return half and is_convolutional(network)
+        return convolutional
+    half = torch.is_autocast_enabled("cuda") if precision is None else precision == "bf16"
+    return convolutional and (half or images.dtype in (torch.float16, torch.bfloat16))
 
 
 def is_convolutional(network: nn.Module) -> bool:
-    """Whether more than half of a network's weights are those of convolutions.
+    """Whether more than a quarter of a network's weights are those of convolutions.
+
+    The dense layers of a convolutional network hold many weights and see few positions.
 
     Example:
         >>> is_convolutional(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(8, 1)))
         True
     """
     inside = sum(part.weight.numel() for part in network.modules() if isinstance(part, nn.Conv2d))
-    return 2 * inside > sum(parameter.numel() for parameter in network.parameters())
+    return 4 * inside > sum(parameter.numel() for parameter in network.parameters())

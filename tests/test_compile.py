@@ -1,7 +1,7 @@
 """Losses as compiled and exported graphs: no graph break, the same value and gradient.
 
-A few losses are compiled and exported with every run of the tests; the others, and a run with generated code, are
-marked slow: tracing a network takes longer than a few steps of training.
+A few losses are compiled and exported with every run of the tests; the others are marked slow, for tracing a network
+takes longer than a few steps of training, and run in CI (`make graphs`). Generated code takes minutes: `make slow`.
 """
 
 from __future__ import annotations

@@ -19,15 +19,16 @@ TF32 would round to fewer than 11 bits; the values are kornia's (tested).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from iqaloss._errors import check_choice
 
-Matrix = Sequence[Sequence[float]]
+Matrix = tuple[tuple[float, ...], ...]
 
 LUMA_WEIGHTS: dict[str, tuple[float, float, float]] = {
     "bt601": (0.299, 0.587, 0.114),
@@ -84,9 +85,25 @@ def _straight_through(value: Tensor, surrogate: Tensor) -> Tensor:
     return value.detach() + (surrogate - surrogate.detach())
 
 
+_CONSTANTS: dict[tuple[tuple[Any, ...], torch.dtype, torch.device], Tensor] = {}
+
+
+def _constant(values: tuple[Any, ...], like: Tensor) -> Tensor:
+    """Returns numbers in the dtype and on the device of a tensor, copied there once and not at every step."""
+    kept = type(like) is Tensor and not torch.compiler.is_compiling()  # graphs and stand-ins make their own
+    key = (values, like.dtype, like.device)
+    if not kept or key not in _CONSTANTS:
+        with torch.inference_mode(False):
+            made = torch.tensor(values, dtype=like.dtype, device=like.device)
+        if not kept:
+            return made
+        _CONSTANTS[key] = made
+    return _CONSTANTS[key]
+
+
 def _limit(out: Tensor, reach: Tensor, space: str) -> Tensor:
     """Scale the gradient of each channel of ``out``, whose largest derivative is ``reach``, to its bound."""
-    bound = out.new_tensor(GRADIENT_BOUNDS[space])[:, None, None]
+    bound = _constant(GRADIENT_BOUNDS[space], out)[:, None, None]
     return _straight_through(out, out * (bound / reach.detach()).clamp(max=1.0))
 
 
@@ -183,7 +200,7 @@ def rgb_to_lab(images: Tensor) -> Tensor:
         decoded = 2.4 / 1.055 * ((images.clamp(min=_LINEAR_BELOW) + 0.055) / 1.055).pow(1.4)
         srgb_slope = torch.where(images > _LINEAR_BELOW, decoded, torch.full_like(images, 1 / 12.92))
         root_slope = torch.where(xyz > _CBRT_ABOVE, floored.pow(-2 / 3) / 3, torch.full_like(xyz, 7.787))
-        matrix = images.new_tensor(_XYZ)[:, :, None, None]
+        matrix = _constant(_XYZ, images)[:, :, None, None]
         # Jacobian of f(X), f(Y), f(Z) with respect to R, G, B: [..., 3, 3, H, W].
         dx, dy, dz = (root_slope.unsqueeze(-3) * matrix * srgb_slope.unsqueeze(-4)).unbind(-4)
         rows = torch.stack([116 * dy, 500 * (dx - dy), 200 * (dy - dz)], dim=-4)
@@ -193,15 +210,12 @@ def rgb_to_lab(images: Tensor) -> Tensor:
 
 # OpenCV's 8-bit conversions are fixed-point. Reciprocals with 12 fractional bits (HSV), the sRGB curve with 3 and
 # the cube root of Lab with 15: indices are uint8 levels, for the cube root 2040 = 8 x 255 steps a unit.
-_SATURATION = torch.tensor([0] + [round((255 << 12) / value) for value in range(1, 256)], device="cpu")
-_HUE = torch.tensor([0] + [round((30 << 12) / chroma) for chroma in range(1, 256)], device="cpu")
+_SATURATION = (0, *(round((255 << 12) / value) for value in range(1, 256)))
+_HUE = (0, *(round((30 << 12) / chroma) for chroma in range(1, 256)))
 _LEVELS = [level / 255 for level in range(256)]
-_DECODED = torch.tensor(
-    [round(2040 * (v / 12.92 if v <= _LINEAR_BELOW else ((v + 0.055) / 1.055) ** 2.4)) for v in _LEVELS], device="cpu"
-)
-_ROOT = torch.tensor(
-    [round(32768 * (t ** (1 / 3) if t > _CBRT_ABOVE else 7.787 * t + 4 / 29)) for t in (k / 2040 for k in range(2041))],
-    device="cpu",
+_DECODED = tuple(round(2040 * (v / 12.92 if v <= _LINEAR_BELOW else ((v + 0.055) / 1.055) ** 2.4)) for v in _LEVELS)
+_ROOT = tuple(
+    round(32768 * (t ** (1 / 3) if t > _CBRT_ABOVE else 7.787 * t + 4 / 29)) for t in (k / 2040 for k in range(2041))
 )
 _XYZ_12_BITS: Matrix = tuple(tuple(round(value * 4096) for value in row) for row in _XYZ)
 
@@ -235,9 +249,9 @@ def opencv_hsv(images: Tensor) -> Tensor:
     value = levels.amax(-3)
     chroma = value - levels.amin(-3)
     sextant = torch.where(value == r, g - b, torch.where(value == g, b - r + 2 * chroma, r - g + 4 * chroma))
-    hue = _descale(sextant * _HUE.to(levels.device)[chroma], 12)
-    saturation = _descale(chroma * _SATURATION.to(levels.device)[value], 12)
-    scale = images.new_tensor([90 / math.pi / 255, 1.0, 1.0])[:, None, None]
+    hue = _descale(sextant * _constant(_HUE, levels)[chroma], 12)
+    saturation = _descale(chroma * _constant(_SATURATION, levels)[value], 12)
+    scale = _constant((90 / math.pi / 255, 1.0, 1.0), images)[:, None, None]
     return _as_rgb(torch.stack([hue % 180, saturation, value], dim=-3), rgb_to_hsv(images) * scale)
 
 
@@ -248,11 +262,11 @@ def opencv_lab(images: Tensor) -> Tensor:
     colours 0.01 % differ from OpenCV 5.0, by 1/255 in a or b (HSV and YUV: none).
     """
     images, levels = _quantised(images)
-    steps = _descale(_mix(_DECODED.to(levels.device)[levels], _XYZ_12_BITS), 12)
-    x, y, z = _ROOT.to(levels.device)[steps].unbind(-3)
+    steps = _descale(_mix(_constant(_DECODED, levels)[levels], _XYZ_12_BITS), 12)
+    x, y, z = _constant(_ROOT, levels)[steps].unbind(-3)
     lightness = _descale(296 * y - 1336934, 15)  # 296 = 116 * 2.55 and 1336934 = 16 * 2.55 * 2**15, as OpenCV rounds
     a, b = _descale(500 * (x - y), 15) + 128, _descale(200 * (y - z), 15) + 128
-    scale = images.new_tensor([1 / 100, 1 / 255, 1 / 255])[:, None, None]
+    scale = _constant((1 / 100, 1 / 255, 1 / 255), images)[:, None, None]
     return _as_rgb(torch.stack([lightness, a, b], dim=-3), rgb_to_lab(images) * scale)
 
 

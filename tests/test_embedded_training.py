@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from iqaloss.scorers.mdiqa import MDIQA
 from iqaloss.scorers.registry import create_tiny
-from iqaloss.training.embedded import data, degrade, evaluate, objectives, views
+from iqaloss.training.embedded import data, degrade, evaluate, objectives, upscaler, views
 from iqaloss.training.embedded.recipe import Recipe
+from iqaloss.training.embedded.run import Run
 
 TINY_RECIPE = Recipe(
     steps=4,
@@ -23,6 +25,7 @@ TINY_RECIPE = Recipe(
     warmup=1,
     frozen_blocks=1,
     warm_epochs=0,
+    local_strength=2.0,
     bf16=False,
 )
 
@@ -152,16 +155,26 @@ def test_correlations_agree_with_scipy() -> None:
     assert evaluate.kendall(falling) == pytest.approx(stats.kendalltau(-np.arange(4), falling)[0])
 
 
+@pytest.fixture(autouse=True)
+def short_upscaler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upscaler, "STEPS", 2)
+
+
+def _run(photographs: Path, out: Path, recipe: Recipe) -> Run:
+    out.mkdir(exist_ok=True)
+    rows = data.read_rows(photographs)
+    images = data.DecodedImages(rows, out / "cache.npy", side=96)
+    return Run(images, rows, list(range(12)), recipe, out, lambda *_: None)
+
+
 def _trainer(photographs: Path, out: Path, recipe: Recipe = TINY_RECIPE):  # type: ignore[no-untyped-def]
     from iqaloss.training.embedded.engine import Trainer
     from iqaloss.training.embedded.warmstart import initialise
 
-    rows = data.read_rows(photographs)
     torch.manual_seed(0)
     scorer = create_tiny("mdiqa-mobile", frozen=False)
     initialise(scorer)  # type: ignore[arg-type]
-    images = data.DecodedImages(rows, out / "cache.npy", side=96)
-    return Trainer(scorer, images, rows, list(range(12)), recipe, out)  # type: ignore[arg-type]
+    return Trainer(scorer, _run(photographs, out, recipe))  # type: ignore[arg-type]
 
 
 def test_training_resumes_bit_for_bit(photographs: Path, tmp_path: Path) -> None:
@@ -214,46 +227,67 @@ def test_command_explains_a_missing_table(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_warm_start_is_stored_and_repeatable(photographs: Path, tmp_path: Path) -> None:
-    from iqaloss.training.embedded.stages import Run, warm_start
+    from iqaloss.training.embedded.stages import warm_start
     from iqaloss.training.embedded.warmstart import initialise
 
-    rows = data.read_rows(photographs)
-    images = data.DecodedImages(rows, tmp_path / "cache.npy", side=96)
     recipe = dataclasses.replace(TINY_RECIPE, warm_epochs=6, warm_groups=8, overall_epochs=40)
     results = []
     for _ in range(2):  # the second time statistics are read, not computed
         torch.manual_seed(0)
         scorer = create_tiny("mdiqa-mobile", frozen=False)
         initialise(scorer)  # type: ignore[arg-type]
-        warm_start(scorer, Run(images, rows, list(range(12)), recipe, tmp_path, lambda *_: None))  # type: ignore[arg-type]
-        results.append(scorer.eval()(images.full(0)[None]).score)
+        run = _run(photographs, tmp_path, recipe)
+        warm_start(scorer, run)  # type: ignore[arg-type]
+        results.append(scorer.eval()(run.images.full(0)[None]).score)
     assert torch.equal(*results)
     assert (tmp_path / "scored.pt").is_file()
 
 
-def test_refit_brings_dimensions_closer_to_their_targets_and_says_what_it_changed(
-    photographs: Path, tmp_path: Path
-) -> None:
-    from iqaloss.training.embedded.stages import Run, refit
+def _scorer_with_warm_statistics() -> MDIQA:
     from iqaloss.training.embedded.warmstart import initialise
 
-    rows = data.read_rows(photographs)
-    images = data.DecodedImages(rows, tmp_path / "cache.npy", side=96)
     torch.manual_seed(0)
     scorer = create_tiny("mdiqa-mobile", frozen=False).eval()
-    initialise(scorer)  # type: ignore[arg-type]
-    recipe = dataclasses.replace(TINY_RECIPE, warm_groups=16, dimension_epochs=40, overall_epochs=80)
-    before = scorer(images.full(0)[None])
-    refit(scorer, Run(images, rows, list(range(12)), recipe, tmp_path, lambda *_: None))  # type: ignore[arg-type]
-    after = scorer(images.full(0)[None])
-    assert not torch.equal(before.score, after.score)
-    *seen, targets, known, _ = torch.load(tmp_path / "versions.pt", weights_only=True)
-    weight = known[:, None].expand_as(targets)
+    assert isinstance(scorer, MDIQA)
     assert scorer.statistics is not None
-    with torch.no_grad():
-        now = seen[1] + scorer.statistics.dimension(seen[0])  # the reader started from zero
-    errors = [float((weight * (values - targets) ** 2).sum() / weight.sum()) for values in (seen[1], now)]
-    assert errors[1] < 0.8 * errors[0], errors
+    initialise(scorer)
+    torch.nn.init.normal_(scorer.statistics.dimension[-1].weight, std=0.05)
+    return scorer
+
+
+def test_weighing_heads_does_to_the_scorer_what_it_says(photographs: Path, tmp_path: Path) -> None:
+    from iqaloss.training.embedded.fitting import weigh_heads
+    from iqaloss.training.embedded.statistics import observe
+    from iqaloss.training.embedded.warmstart import START
+
+    scorer = _scorer_with_warm_statistics()
+    run = _run(photographs, tmp_path, TINY_RECIPE)
+    views = torch.stack([run.images.full(index) for index in range(8)])
+    before = observe(scorer, views, bf16=False)
+    known = scorer.statistics.dimension(before.standard)  # type: ignore[union-attr]
+    updated = weigh_heads(scorer, before, 0.25)
+    after = observe(scorer, views, bf16=False)
+    torch.testing.assert_close(updated(before).dimensions, after.dimensions)
+    # Doubled, both parts lie on the level of what the statistics knew.
+    torch.testing.assert_close(after.dimensions.mean(dim=0), (START + 2 * known).mean(dim=0))
+    moved = after.dimensions - after.dimensions.mean(dim=0)
+    heads = before.dimensions - known
+    wanted = 0.5 * (heads - heads.mean(dim=0)) + 1.5 * (known - known.mean(dim=0))
+    torch.testing.assert_close(moved, wanted)
+
+
+def test_refit_agrees_better_with_people(photographs: Path, tmp_path: Path) -> None:
+    from iqaloss.training.embedded.stages import refit
+
+    scorer = _scorer_with_warm_statistics()
+    run = _run(photographs, tmp_path, dataclasses.replace(TINY_RECIPE, warm_groups=16, overall_epochs=2000))
+    views = torch.stack([run.images.full(index) for index in range(12)])
+    errors = []
+    for stage in (lambda: None, lambda: refit(scorer, run)):
+        stage()
+        with torch.no_grad():
+            errors.append(float((scorer(views).score - run.scores[:12]).square().mean()))
+    assert errors[1] < 0.5 * errors[0]
 
 
 def test_quiet_loss_estimates_the_squared_gradient_norm() -> None:
@@ -273,3 +307,39 @@ def test_head_loss_is_zero_when_heads_see_half_of_every_fall() -> None:
     halved = 0.3 + 0.5 * targets.flatten(0, 1)
     assert float(objectives.head_loss(halved, targets, known, matching)["heads"]) == pytest.approx(0.0, abs=1e-6)
     assert float(objectives.head_loss(targets.flatten(0, 1), targets, known, matching)["heads"]) > 0.01
+
+
+def test_readers_average_to_the_mlp_that_they_were_made_from(tmp_path: Path) -> None:
+    from iqaloss.training.embedded.readers import Readers
+
+    torch.manual_seed(0)
+    nn = torch.nn
+    wide = nn.Sequential(nn.Dropout(), nn.Linear(6, 8), nn.GELU(), nn.Dropout(), nn.Linear(8, 2)).eval()
+    x = torch.randn(5, 6)
+    readers = Readers(wide, 4)
+    torch.testing.assert_close(readers(x).mean(dim=0), wide(x))
+    for parameter in readers.parameters():
+        parameter.data.normal_()
+    readers.store(wide)
+    torch.testing.assert_close(readers(x).mean(dim=0), wide(x))
+    with pytest.raises(ValueError, match="8 hidden units cannot be shared out among 3"):
+        Readers(wide, 3)
+
+
+def test_small_network_learns_to_repair_upscaled_photographs(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upscaler, "STEPS", 40)
+    run = _run(photographs, tmp_path, TINY_RECIPE)
+    item = run.source.degradations[-1]
+    generator = torch.Generator().manual_seed(0)
+    before, after = 0.0, 0.0
+    for index in range(6):
+        sharp = run.images.full(index)
+        blurred = degrade.resample(sharp, upscaler.shrinkage(0.8))
+        before += float((blurred - sharp).abs().mean())
+        after += float((item.apply(sharp, 0.8, generator) - sharp).abs().mean())
+    assert item.dimension == "sharpness"
+    assert after < before
+    again = _run(photographs, tmp_path, TINY_RECIPE).source.degradations[-1]  # read from the file
+    assert torch.equal(again.apply(sharp, 0.5, generator), item.apply(sharp, 0.5, generator))

@@ -218,3 +218,16 @@ def test_a_backbone_that_no_weight_branch_was_given_is_refused() -> None:
     config = replace(TINY_MOBILE, fusion=replace(TINY_MOBILE.fusion, pooled_logits=True))
     with pytest.raises(ValueError, match="weight_trunk is None"):
         MDIQA(ScorerCard("x", "x", "x", "x"), config)
+
+
+def test_patches_of_a_gate_reach_the_border_of_any_map() -> None:
+    from iqaloss.scorers.layers.pyramid import GatedConv
+
+    torch.manual_seed(0)
+    gated = GatedConv(3, hidden=4, patch=4)
+    x = torch.randn(1, 3, 9, 14, requires_grad=True)
+    out = gated(x)
+    assert out.shape == (1, 3, 3, 4)
+    out.sum().backward()
+    assert x.grad is not None
+    assert bool((x.grad.abs().sum(dim=1) > 0).all())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -24,14 +25,19 @@ def create_trunk(name: str, *, levels: tuple[int, ...] | None = None) -> nn.Modu
 class GatedConv(nn.Module):
     """``GELU(x1) * gate(x2)`` with ``(x1, x2)`` the halves of a 1x1 convolution of x.
 
+    With ``patch`` > 1 that convolution reads patches of x, side by side, and the result is that much
+    smaller: a fine level costs a fraction, and what a patch looks like inside is still seen.
+
     Args:
         channels: Channels of the input and of the output.
         hidden: Channels inside the gate.
+        patch: Side of the patches.
     """
 
-    def __init__(self, channels: int, hidden: int = 64) -> None:
+    def __init__(self, channels: int, hidden: int = 64, patch: int = 1) -> None:
         super().__init__()
-        self.split = nn.Conv2d(channels, 2 * channels, 1)
+        self.patch = patch
+        self.split = nn.Conv2d(channels, 2 * channels, patch, stride=patch)
         self.gate = nn.Sequential(
             nn.Conv2d(channels, hidden, 1),
             nn.GELU(),
@@ -42,9 +48,17 @@ class GatedConv(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns the gated map, of the input's shape."""
+        """Returns the gated map, of the input's shape divided by ``patch``, rounded up."""
+        x = whole_patches(x, self.patch)
         value, gate = self.split(x).chunk(2, dim=1)
         return F.gelu(value) * self.gate(gate)
+
+
+def whole_patches(x: Tensor, patch: int) -> Tensor:
+    """Repeats the last row and column of ``[B, C, H, W]`` until patches of that side fill it."""
+    height, width = x.shape[2:]
+    below, right = -height % patch, -width % patch
+    return F.pad(x, (0, right, 0, below), mode="replicate") if below or right else x
 
 
 class FrozenStatistics:
@@ -65,20 +79,26 @@ class FrozenStatistics:
 class GatedPyramid(FrozenStatistics, nn.Module):
     """Backbone levels on the grid of the last one, each ``[B, width, h, w]``.
 
-    Every level is gated at its own resolution, averaged down to the grid of the last level and
+    Every level is gated at its own resolution (or patch by patch), averaged down to the grid of the last level and
     reduced to ``width`` channels.
 
     Args:
         trunk: timm name of the backbone.
         width: Channels of every returned map.
         gate_width: Channels inside the gates.
+        patches: Number of each level that is read, finest first, and the side of the patches that its gate reads;
+            all levels, position by position, without it.
     """
 
-    def __init__(self, trunk: str, width: int, gate_width: int = 64) -> None:
+    def __init__(
+        self, trunk: str, width: int, gate_width: int = 64, patches: Sequence[tuple[int, int]] | None = None
+    ) -> None:
         super().__init__()
         self.trunk = create_trunk(trunk)
-        channels: list[int] = self.trunk.feature_info.channels()  # type: ignore[union-attr, operator]
-        self.gates = nn.ModuleList(GatedConv(c, gate_width) for c in channels)
+        every: list[int] = self.trunk.feature_info.channels()  # type: ignore[union-attr, operator]
+        self.patches = tuple((level, 1) for level in range(len(every))) if patches is None else tuple(patches)
+        channels = [every[level] for level, _ in self.patches]
+        self.gates = nn.ModuleList(GatedConv(every[level], gate_width, side) for level, side in self.patches)
         self.reduce = nn.ModuleList(nn.Sequential(nn.Conv2d(c, width, 1), nn.GELU()) for c in channels)
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -88,7 +108,8 @@ class GatedPyramid(FrozenStatistics, nn.Module):
     def gather(self, levels: list[Tensor]) -> list[Tensor]:
         """Returns the maps for the levels of the backbone."""
         grid = tuple(levels[-1].shape[2:])
-        return [reduce(pool_to(gate(level), grid)) for level, gate, reduce in zip(levels, self.gates, self.reduce)]
+        read = [levels[level] for level, _ in self.patches]
+        return [reduce(pool_to(gate(level), grid)) for level, gate, reduce in zip(read, self.gates, self.reduce)]
 
 
 def pool_to(x: Tensor, grid: tuple[int, ...]) -> Tensor:

@@ -64,7 +64,7 @@ register_scorer(
         dimensions=TECHNICAL,
         mean=(127 / 255,) * 3,
         std=(128 / 255,) * 3,
-        fr_scale=0.0094,
+        fr_scale=0.0123,
         fr_reason=_FR_REASON,
         dimensions_elsewhere={
             name: "the embedded model judges technical quality only; the official checkpoint of 'mdiqa' has it"
@@ -72,7 +72,7 @@ register_scorer(
         },
         embedded=EmbeddedFile(
             "mdiqa-mobile.safetensors",
-            "88180477243d8f0cef0e2b326e79d1b31ae0fe1ea151864aaedd0003711e6544",
+            "f1f8c15d00d34815f7a74aaf4d7afa3020c3cdcaf18766be41d2326e040eb9d4",
             "see mdiqa-mobile.md",
         ),
     ),

@@ -23,6 +23,8 @@ class BranchConfig:
         heads: Attention heads.
         hidden: Width inside the feed-forward layers.
         gate_width: Channels inside the gated convolutions.
+        patches: Number of each backbone level that the heads read, finest first, and the side of the patches that
+            its gate reads; None for all levels, position by position.
         position_side: Side of the learned position tables.
     """
 
@@ -33,6 +35,7 @@ class BranchConfig:
     heads: int = 4
     hidden: int = 1024
     gate_width: int = 64
+    patches: tuple[tuple[int, int], ...] | None = None
     position_side: int = 32
 
 
@@ -91,8 +94,18 @@ class MDIQAConfig:
 OFFICIAL = MDIQAConfig((BranchConfig("technical", TECHNICAL), BranchConfig("aesthetic", AESTHETIC)), FUSIONS["A"])
 
 MOBILE = MDIQAConfig(
-    (BranchConfig("technical", TECHNICAL, "tf_efficientnet_lite0", width=64, hidden=256, gate_width=8),),
-    FusionConfig(weight_trunk=None, clip=False, statistics=256, appearance=True),
+    (
+        BranchConfig(
+            "technical",
+            TECHNICAL,
+            "tf_efficientnet_lite0",
+            width=64,
+            hidden=64,
+            gate_width=8,
+            patches=((1, 2), (2, 1), (4, 1)),
+        ),
+    ),
+    FusionConfig(weight_trunk=None, clip=False, statistics=1024, appearance=True),
 )
 
 _SMALL = {"trunk": "mobilenetv3_small_050", "width": 16, "heads": 2, "hidden": 32, "gate_width": 4}
@@ -103,6 +116,6 @@ TINY = MDIQAConfig(
 )
 
 TINY_MOBILE = MDIQAConfig(
-    (BranchConfig("technical", TECHNICAL, **_SMALL),),  # type: ignore[arg-type]
+    (BranchConfig("technical", TECHNICAL, **_SMALL, patches=((1, 2), (2, 1), (4, 1))),),  # type: ignore[arg-type]
     FusionConfig(weight_trunk=None, clip=False, statistics=8, appearance=True),
 )

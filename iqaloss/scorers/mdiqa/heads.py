@@ -74,7 +74,7 @@ class Branch(nn.Module):
 
     def __init__(self, config: BranchConfig) -> None:
         super().__init__()
-        self.backbone = GatedPyramid(config.trunk, config.width, config.gate_width)
+        self.backbone = GatedPyramid(config.trunk, config.width, config.gate_width, config.patches)
         levels = len(self.backbone.gates)
         self.heads: nn.ModuleDict | StackedHeads = nn.ModuleDict(
             {name: DimensionHead(config, levels) for name in config.dimensions}

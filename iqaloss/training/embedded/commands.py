@@ -19,8 +19,9 @@ from iqaloss.training.embedded.progress import Progress
 from iqaloss.training.embedded.publish import publish
 from iqaloss.training.embedded.recipe import Recipe
 from iqaloss.training.embedded.report import FILE, evaluate, export
+from iqaloss.training.embedded.run import Run
 from iqaloss.training.embedded.speed import keep_memory
-from iqaloss.training.embedded.stages import Run, refit, warm_start
+from iqaloss.training.embedded.stages import refit, warm_start
 from iqaloss.training.embedded.views import degraded_groups, step_generator
 from iqaloss.training.embedded.warmstart import initialise, leave_half_to_heads, load_imagenet, scale_pyramid
 
@@ -32,10 +33,12 @@ Train the embedded scorer mdiqa-mobile from human-scored photographs (BIQ2021) a
   python -m iqaloss.training.embedded evaluate run/mdiqa-mobile.safetensors --data BIQ2021 --clean FOLDER
 
 Three stages, each stored in --out, so that --resume goes on where a run was cut off:
-1. The photographs are decoded once (8 GB). Statistics of the backbone with ImageNet weights are stored for every
-   photograph and for degraded versions; the statistics part and the fusion are fitted to them.
+1. The photographs are decoded once (8 GB), and a small super-resolution network is trained on them. Statistics of the
+   backbone with ImageNet weights are stored for every photograph and for degraded versions; the statistics part and
+   the fusion are fitted to them.
 2. The heads are trained for --steps steps, on degraded versions, towards the end on scored photographs too.
-3. The overall score is fitted once more to what the trained scorer sees; the dimensions stay as they are.
+3. Heads and statistics part are weighed in every dimension, and the overall score is fitted once more to what the
+   trained scorer sees.
 The official test table is never opened. On a CPU set OMP_WAIT_POLICY=passive when other work shares the cores.
 """
 
@@ -93,7 +96,7 @@ def train(arguments: Sequence[str]) -> int:
     load_imagenet(scorer, given.weights)
     initialise(scorer)
     run = Run(images, rows, training, recipe, given.out, progress)
-    first = degraded_groups(images, run.clean, recipe, step_generator(recipe.seed + 50, 0))
+    first = degraded_groups(run.source, recipe, step_generator(recipe.seed + 50, 0))
     scale_pyramid(scorer, torch.cat([group.images for group in first]))
     resumed = given.resume and (given.out / STATE).is_file()
     if (given.out / STATE).is_file() and not given.resume:
@@ -102,7 +105,7 @@ def train(arguments: Sequence[str]) -> int:
         warm_start(scorer, run)
         if recipe.steps:
             leave_half_to_heads(scorer)
-    trainer = Trainer(scorer, images, rows, training, recipe, given.out)
+    trainer = Trainer(scorer, run)
     if resumed:
         trainer.resume()
     else:

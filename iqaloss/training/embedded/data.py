@@ -115,7 +115,7 @@ def split_rows(rows: Rows, validation: Iterable[str] | None = None) -> tuple[lis
     )
 
 
-def clean_indices(rows: Rows, among: Sequence[int], threshold: float = 0.8) -> list[int]:
+def clean_indices(rows: Rows, among: Sequence[int], threshold: float) -> list[int]:
     """Returns the well-scored photographs that degradations start from: Unsplash (ss03), score above a threshold."""
     clean = [i for i in among if rows.names[i].startswith("ss03") and rows.scores[i] > threshold]
     return clean or sorted(among, key=lambda i: rows.scores[i])[-max(1, len(among) // 5) :]

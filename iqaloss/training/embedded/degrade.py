@@ -31,7 +31,8 @@ class Degradation:
         dimension: The dimension that it lowers.
         apply: ``(image, strength, generator) -> image``.
         fall: How far the dimension's target falls at full strength.
-        onset: Strength up to which the dimension does not fall (mild sharpening is no fault).
+        onset: Strength up to which the dimension does not fall (mild sharpening is no fault, and a photograph
+            is taken as bright as it may be: were mild brightening a fault, mild darkening would be a merit).
         free: Other dimensions that it may move: they are given no target.
     """
 
@@ -217,9 +218,9 @@ def over_contrast(image: Tensor, strength: float, generator: Generator) -> Tenso
 
 DEGRADATIONS: tuple[Degradation, ...] = (
     Degradation("under-exposure", "brightness", under_exposure),
-    Degradation("over-exposure", "brightness", over_exposure),
+    Degradation("over-exposure", "brightness", over_exposure, onset=0.1),
     Degradation("gamma-dark", "brightness", gamma_dark, fall=0.6),
-    Degradation("gamma-bright", "brightness", gamma_bright, fall=0.6),
+    Degradation("gamma-bright", "brightness", gamma_bright, fall=0.6, onset=0.2),
     Degradation("desaturation", "colorfulness", desaturate),
     Degradation("over-saturation", "colorfulness", over_saturate, fall=0.5, onset=0.1, free=("contrast",)),
     Degradation("low-contrast", "contrast", low_contrast),

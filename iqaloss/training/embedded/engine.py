@@ -10,7 +10,6 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,10 +17,10 @@ from torch import Generator, Tensor, nn
 
 from iqaloss.scorers.base import Request
 from iqaloss.scorers.mdiqa.model import MDIQA
-from iqaloss.training.embedded.data import DecodedImages, Rows, clean_indices
-from iqaloss.training.embedded.fitting import noisy_read
 from iqaloss.training.embedded.objectives import degradation_loss, head_loss, human_loss, quiet_loss
+from iqaloss.training.embedded.readers import noisy_read
 from iqaloss.training.embedded.recipe import Recipe
+from iqaloss.training.embedded.run import Run
 from iqaloss.training.embedded.speed import Autocast, fast_bfloat16
 from iqaloss.training.embedded.views import degraded_groups, epoch_rows, scored_views, stack_groups, step_generator
 from iqaloss.training.embedded.warmstart import trunk_of
@@ -36,9 +35,12 @@ Half = tuple[dict[str, float], list["Tensor | None"]]
 def parameter_groups(scorer: MDIQA, recipe: Recipe) -> list[dict[str, Any]]:
     """Chooses what is trained and how fast: heads, backbone, and the parts that the warm start has trained.
 
-    Batch norms keep their statistics and affine parameters; the first blocks keep their weights.
+    Batch norms keep their statistics and affine parameters; the first blocks keep their weights, and the statistics
+    part keeps what the warm start taught it of the dimensions: it is what the heads are weighed against in the end.
     """
     trunk = trunk_of(scorer)
+    if scorer.statistics is not None:
+        scorer.statistics.dimension.requires_grad_(False)
     for module in trunk.modules():
         depthwise = isinstance(module, nn.Conv2d) and module.groups > 1 and not recipe.depthwise
         if depthwise or isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -77,24 +79,17 @@ class Trainer:
 
     Args:
         scorer: The scorer, not frozen, with its starting weights.
-        images: Decoded photographs.
-        rows: Their names and scores.
-        training: Indices of the rows to train on.
-        recipe: The settings.
-        out: Folder of the checkpoint.
+        run: Photographs, scores, settings, and the folder of the checkpoint.
     """
 
-    def __init__(
-        self, scorer: MDIQA, images: DecodedImages, rows: Rows, training: list[int], recipe: Recipe, out: Path
-    ) -> None:
+    def __init__(self, scorer: MDIQA, run: Run) -> None:
         self.scorer = scorer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.images, self.rows, self.training, self.recipe, self.out = images, rows, training, recipe, out
+        self.given, self.recipe, self.out = run, run.recipe, run.out
         self.device = next(scorer.parameters()).device
-        self.scores = torch.tensor(rows.scores, device=self.device)
+        self.scores = run.scores.to(self.device)
         each = max(1, torch.get_num_threads() // 2)
         self.pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(each,))
-        self.clean = clean_indices(rows, training)
-        self.optimiser = torch.optim.AdamW(parameter_groups(scorer, recipe), betas=(0.9, 0.99))
+        self.optimiser = torch.optim.AdamW(parameter_groups(scorer, run.recipe), betas=(0.9, 0.99))
         self.averaged = copy.deepcopy(scorer)
         self.seen = threading.local()
         if scorer.statistics is not None:
@@ -146,9 +141,9 @@ class Trainer:
     def human_half(self, step: int, trained: list[nn.Parameter], autocast: Autocast) -> Half:
         """Returns loss parts and gradients of the scored photographs."""
         recipe = self.recipe
-        chosen = epoch_rows(self.training, recipe.batch, recipe.seed, step)
+        chosen = epoch_rows(self.given.training, recipe.batch, recipe.seed, step)
         generator = step_generator(recipe.seed, step, 2)
-        views = scored_views(self.images, chosen, recipe, generator)
+        views = scored_views(self.given.images, chosen, recipe, generator)
         overall, dimensions = self.predict(views, autocast, recipe.human_share, generator)
         return gradients(human_loss(overall, dimensions, self.scores[chosen]), trained)
 
@@ -156,7 +151,7 @@ class Trainer:
         """Returns loss parts and gradients of the degraded photographs."""
         recipe = self.recipe
         generator = step_generator(recipe.seed, step, 3)
-        groups = degraded_groups(self.images, self.clean, recipe, generator)
+        groups = degraded_groups(self.given.source, recipe, generator)
         views = torch.cat([group.images for group in groups])
         total = len(views)
         if recipe.quiet:

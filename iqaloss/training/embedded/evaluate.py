@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,9 @@ from torch import Tensor
 
 from iqaloss.scorers.base import Request, Scorer
 from iqaloss.training.embedded.data import Rows, decode
-from iqaloss.training.embedded.degrade import DEGRADATIONS, DIMENSIONS, resample
+from iqaloss.training.embedded.degrade import DEGRADATIONS, DIMENSIONS, LUMA, by_name, resample
+from iqaloss.training.embedded.progress import Report
 from iqaloss.training.embedded.views import resize, step_generator
-
-Progress = Callable[[str, int, int], None]
 
 RESPONSE = {
     "brightness": ("under-exposure", "over-exposure"),
@@ -58,7 +58,7 @@ def kendall(values: np.ndarray) -> float:
 
 
 @torch.no_grad()
-def human_agreement(scorer: Scorer, rows: Rows, progress: Progress, side: int = 256) -> dict[str, Any]:
+def human_agreement(scorer: Scorer, rows: Rows, progress: Report, side: int = 256) -> dict[str, Any]:
     """Scores photographs squashed to ``side`` and returns SRCC and PLCC with intervals, overall and by subset.
 
     Args:
@@ -121,7 +121,7 @@ def read_clean(folder: str | Path, limit: int, side: int = 256) -> list[Tensor]:
 
 @torch.no_grad()
 def responses(
-    scorer: Scorer, pictures: Sequence[Tensor], progress: Progress, only: Collection[str] | None = None
+    scorer: Scorer, pictures: Sequence[Tensor], progress: Report, only: Collection[str] | None = None
 ) -> dict[str, Any]:
     """Degrades each picture in eight steps by every degradation; returns falls, Kendall taus and the 5 x 5 matrix.
 
@@ -171,8 +171,49 @@ def responses(
     }
 
 
+BANDS = (0.0, 0.3, 0.4, 0.5, 0.6, 1.0)
+"""Mean luminances between which pictures are told apart."""
+
+
 @torch.no_grad()
-def upscale_order(scorer: Scorer, pictures: Sequence[Tensor], progress: Progress) -> dict[str, Any]:
+def brightness_by_luminance(scorer: Scorer, pictures: Sequence[Tensor], progress: Report) -> list[dict[str, float]]:
+    """Returns brightness's mean tau over under- and over-exposure, apart for dark and bright pictures.
+
+    More light does a dark photograph good, and less a bright one: no score of one image can fall for both.
+
+    Args:
+        scorer: The scorer.
+        pictures: Clean photographs, ``[3, S, S]`` each.
+        progress: Is told how far it is.
+    """
+    request = Request(score=False, dimensions=("brightness",), features=(), extras=())
+    luminance, taus = [], []
+    for index, picture in enumerate(pictures):
+        luminance.append(float((torch.tensor(LUMA)[:, None, None] * picture).sum(dim=0).mean()))
+        found = []
+        for name in RESPONSE["brightness"]:
+            versions = [picture, *exposures(picture, name)]
+            found.append(kendall(scorer(torch.stack(versions), request).dimensions["brightness"].numpy()))
+        taus.append(found)
+        progress("exposures", index, len(pictures))
+    each, light = np.array(taus), np.array(luminance)
+    rows = []
+    for low, high in itertools.pairwise(BANDS):
+        inside = (light >= low) & (light < high)
+        if inside.any():
+            means = dict(zip(RESPONSE["brightness"], each[inside].mean(axis=0).tolist()))
+            rows.append({"from": low, "to": high, "pictures": int(inside.sum()), **means})
+    return rows
+
+
+def exposures(picture: Tensor, name: str) -> list[Tensor]:
+    """Returns a picture in eight steps of an exposure error."""
+    apply, generator = by_name(name).apply, torch.Generator()
+    return [apply(picture, step / STEPS, generator) for step in range(1, STEPS + 1)]
+
+
+@torch.no_grad()
+def upscale_order(scorer: Scorer, pictures: Sequence[Tensor], progress: Report) -> dict[str, Any]:
     """Returns for how many pictures the original beats its bicubic upscales, and x2 beats x3 beats x4."""
     kept = []
     for index, picture in enumerate(pictures):

@@ -8,28 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from iqaloss.scorers.mdiqa.model import MDIQA
 from iqaloss.training.embedded.objectives import degradation_loss, human_loss, plcc_loss, ranking_loss
+from iqaloss.training.embedded.progress import Report
+from iqaloss.training.embedded.readers import Readers, draw
 from iqaloss.training.embedded.recipe import Recipe
-from iqaloss.training.embedded.statistics import Progress, Seen
+from iqaloss.training.embedded.statistics import Seen
 from iqaloss.training.embedded.warmstart import START
-
-
-def noisy_read(
-    reader: nn.Sequential, standard: Tensor, generator: torch.Generator, std: float = 0.5, dropout: float = 0.5
-) -> Tensor:
-    """Reads standardised statistics with noise and dropout, in any mode: human scores are easily learnt by heart."""
-    x = standard + std * torch.randn(standard.shape, generator=generator).to(standard.device)
-    for layer in reader:
-        if isinstance(layer, nn.Dropout):
-            kept = (torch.rand(x.shape, generator=generator) >= dropout).to(x.device)
-            x = x * kept / (1.0 - dropout)
-        else:
-            x = layer(x)
-    return x
 
 
 def fit_statistics(
@@ -38,7 +26,7 @@ def fit_statistics(
     scores: Tensor,
     degraded: tuple[Tensor, ...],
     recipe: Recipe,
-    progress: Progress,
+    progress: Report,
 ) -> None:
     """Fits the statistics part and the fusion on stored statistics, with the heads at their starting constants.
 
@@ -59,9 +47,10 @@ def fit_statistics(
     inputs, targets = (statistics - part.center) / part.spread, scores[rows]
     versions, *described = degraded
     versions = (versions - part.center) / part.spread
+    local, dimension = Readers(part.local, recipe.readers), Readers(part.dimension, recipe.readers)
     parameters: list[dict[str, Any]] = [
-        {"params": part.local.parameters(), "weight_decay": 0.5},
-        {"params": part.dimension.parameters(), "weight_decay": 0.01},
+        {"params": local.parameters(), "weight_decay": 0.5},
+        {"params": dimension.parameters(), "weight_decay": 0.01},
         {"params": scorer.fuse.parameters()},
     ]
     optimiser = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.0)
@@ -71,26 +60,34 @@ def fit_statistics(
     count = len(scorer.dimension_names)
 
     def read(standard: Tensor, noise: float, dropout: float) -> tuple[Tensor, Tensor, Tensor]:
-        dimensions = START + noisy_read(part.dimension, standard, generator, noise, 0.2)
-        local = noisy_read(part.local, standard, generator, noise, dropout)
+        dimensions = START + dimension(standard, generator, noise, 0.2)
+        added = local(standard, generator, noise, dropout)
         # Human scores shape mostly the local part: dimensions that all follow one score cannot tell properties apart.
         held = torch.lerp(dimensions.detach(), dimensions, recipe.human_share)
-        return scorer.fuse((held + local) / count).squeeze(1), dimensions, local
+        return scorer.fuse((held + added) / count).squeeze(-1), dimensions, added
 
     for step in range(total):
-        chosen = torch.randint(len(rows), (256,), generator=generator)
-        overall, dimensions, local = read(inputs[chosen], 0.5, 0.5)
-        parts = human_loss(overall, dimensions, targets[chosen])
-        parts["small"] = 0.001 * local.pow(2).mean()
-        groups = torch.randint(len(versions), (64,), generator=generator)
-        overall, dimensions, _ = read(versions[groups].flatten(0, 1), 0.15, 0.2)
-        falls = degradation_loss(overall, dimensions, *(kind[groups] for kind in described))
-        parts.update({name: value if name == "overall" else 4.0 * value for name, value in falls.items()})
-        optimiser.zero_grad()
-        torch.stack(list(parts.values())).sum().backward()
-        optimiser.step()
-        schedule.step()
+        chosen = draw(recipe.readers, len(rows), 256, generator)
+        overall, dimensions, added = read(inputs[chosen], 0.5, 0.5)
+        losses = [0.001 * recipe.readers * added.pow(2).mean()]
+        for each in zip(overall, dimensions, targets[chosen]):
+            losses += human_loss(*each).values()
+        groups = draw(recipe.readers, len(versions), 64, generator)
+        overall, dimensions, _ = read(versions[groups].flatten(1, 2), 0.15, 0.2)
+        for k, numbers in enumerate(groups):
+            falls = degradation_loss(overall[k], dimensions[k], *(kind[numbers] for kind in described))
+            losses += [value if name == "overall" else 4.0 * value for name, value in falls.items()]
+        _descend(losses, optimiser, schedule)
         progress("warm start", step, total)
+    local.store(part.local)
+    dimension.store(part.dimension)
+
+
+def _descend(losses: list[Tensor], optimiser: torch.optim.Optimizer, schedule: Any) -> None:
+    optimiser.zero_grad()
+    torch.stack(losses).sum().backward()
+    optimiser.step()
+    schedule.step()
 
 
 @torch.no_grad()
@@ -129,103 +126,80 @@ def fit_overall(
     if part is None:
         raise ValueError("fitting needs a configuration with statistics > 0")
     margin, weight = order
-    reader = copy.deepcopy(part.local)
     # A strong local half and a fusion that reads it softly: what the dimensions say beside it weighs less.
     with torch.no_grad():
-        reader[-1].weight.mul_(recipe.local_strength)  # type: ignore[union-attr, operator]
-        reader[-1].bias.mul_(recipe.local_strength)  # type: ignore[union-attr, operator]
+        last: Any = part.local[-1]
+        last.weight.mul_(recipe.local_strength)
+        last.bias.mul_(recipe.local_strength)
         scorer.fuse[0].weight.div_(recipe.local_strength)  # type: ignore[union-attr, operator]
+    readers = Readers(part.local, recipe.readers)
     total = max(2, recipe.overall_epochs * len(scores) // 256)
     optimiser = torch.optim.AdamW(
         [
-            {"params": reader.parameters(), "weight_decay": 0.5},
+            {"params": readers.parameters(), "weight_decay": 0.5},
             {"params": scorer.fuse.parameters(), "weight_decay": 0.0},
         ],
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, [2e-3, 4e-3], total_steps=total)
     generator = torch.Generator().manual_seed(recipe.seed)
 
-    def overall(seen: Seen, chosen: Tensor, std: float) -> Tensor:
-        local = noisy_read(reader, seen.standard[chosen], generator, std)
-        scores = seen.dimensions[chosen] + seen.attended[chosen] + local
-        return scorer.fuse(scores * seen.weights[chosen]).squeeze(-1)
+    def fuse(seen: Seen, local: Tensor) -> Tensor:
+        return scorer.fuse((seen.dimensions + seen.attended + local) * seen.weights).squeeze(-1)
 
     for _ in range(total):
-        chosen = torch.randint(len(scores), (256,), generator=generator)
-        found, wanted = overall(scored, chosen, 0.5), scores[chosen]
-        loss = plcc_loss(found, wanted) + 5.0 * F.mse_loss(found, wanted) + ranking_loss(found, wanted)
-        groups = torch.randint(len(falls), (32,), generator=generator)
-        loss = loss + weight * F.relu(margin * falls[groups] + overall(degraded, groups, 0.0).diff(dim=1)).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-    part.local.load_state_dict(reader.state_dict())
+        chosen = draw(recipe.readers, len(scores), 256, generator)
+        photographs = scored.where(chosen)
+        found = fuse(photographs, readers(photographs.standard, generator, 0.5, 0.5))
+        losses = []
+        for each, wanted in zip(found, scores[chosen]):
+            losses += [plcc_loss(each, wanted), 5.0 * F.mse_loss(each, wanted), ranking_loss(each, wanted)]
+        groups = draw(recipe.readers, len(falls), 32, generator)
+        versions = degraded.where(groups)  # [K, G, V, ...]
+        local = readers(versions.standard.flatten(1, 2), generator, 0.0, 0.5).unflatten(1, versions.standard.shape[1:3])
+        late = F.relu(margin * falls[groups] + fuse(versions, local).diff(dim=2)).mean()
+        _descend([*losses, recipe.readers * weight * late], optimiser, schedule)
+    readers.store(part.local)
 
 
-def fit_dimensions(
-    scorer: MDIQA,
-    scored: Seen,
-    scores: Tensor,
-    degraded: Seen,
-    described: tuple[Tensor, Tensor, Tensor],
-    recipe: Recipe,
-    progress: Progress,
-) -> Callable[[Seen], Seen]:
-    """Fits what the statistics part says of the dimensions to what the trained heads leave open.
+@torch.no_grad()
+def weigh_heads(scorer: MDIQA, seen: Seen, share: float) -> Callable[[Seen], Seen]:
+    """Gives the trained heads a share of every dimension, and the statistics part, which knows better, the rest.
+
+    During their training the heads saw half of every fall, on a level of their own, and the statistics part said half
+    of what it knows (see :func:`leave_half_to_heads`). Both halves are doubled, the heads are brought to the level of
+    the other part, and the mean is taken with the weights ``share`` and ``1 - share``.
 
     Args:
-        scorer: The scorer; its heads are trained.
-        scored: What it sees of scored photographs, ``[N, ...]``.
-        scores: Their human scores ``[N]``.
-        degraded: What it sees of groups of degraded versions, ``[G, V, ...]``.
-        described: Targets ``[G, V, D]``, known ``[G, D]`` and matching ``[G, D]`` dimensions of the groups.
-        recipe: The settings.
-        progress: Is told how far it is.
+        scorer: The scorer; the last layers of heads and statistics part are changed in place.
+        seen: What it sees of whole photographs, ``[N, ...]``: the levels are means over them.
+        share: The heads' share, from 0 to 1.
 
     Returns:
-        A function that brings what was seen before the fit up to date.
+        A function that brings what was seen before up to date.
     """
     part = scorer.statistics
     if part is None:
-        raise ValueError("fitting needs a configuration with statistics > 0")
-    reader: nn.Sequential = copy.deepcopy(part.dimension)
-    before = copy.deepcopy(reader)
-    with torch.no_grad():
-        heads, heads_degraded = (seen.dimensions - _read(before, seen.standard) for seen in (scored, degraded))
-    total = max(2, recipe.dimension_epochs * max(1, len(heads_degraded) // 64))
-    optimiser = torch.optim.AdamW(reader.parameters(), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=total)
-    generator = torch.Generator().manual_seed(recipe.seed)
-    for step in range(total):
-        groups = torch.randint(len(heads_degraded), (64,), generator=generator)
-        read = noisy_read(reader, degraded.standard[groups], generator, 0.15, 0.2)
-        found = (heads_degraded[groups] + read).flatten(0, 1)
-        falls = degradation_loss(found.mean(dim=1), found, *(kind[groups] for kind in described))
-        loss = torch.stack([value for name, value in falls.items() if name != "overall"]).sum()
-        chosen = torch.randint(len(heads), (128,), generator=generator)
-        mean = (heads[chosen] + noisy_read(reader, scored.standard[chosen], generator, 0.5, 0.2)).mean(dim=1)
-        loss = 4.0 * loss + F.mse_loss(mean, scores[chosen])
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        progress("dimensions", step, total)
-    part.dimension.load_state_dict(reader.state_dict())
+        raise ValueError("weighing the heads needs a configuration with statistics > 0")
+    before = copy.deepcopy(part.dimension).eval()
+    added = before(seen.standard)
+    level = (START + 2.0 * added).mean(dim=0)
+    own = (seen.dimensions - added).mean(dim=0)
+    factor, offset = 2.0 * share, share * (level - 2.0 * own) + (1.0 - share) * START
+    heads: Any = scorer.branches["technical"].heads  # type: ignore[union-attr]
+    for head, shift in zip(heads.values(), offset):
+        head.regress[-1].weight.mul_(factor)
+        head.regress[-1].bias.mul_(factor).add_(shift)
+    last: Any = part.dimension[-1]
+    last.weight.mul_(2.0 * (1.0 - share))
+    last.bias.mul_(2.0 * (1.0 - share))
 
     @torch.no_grad()
     def updated(seen: Seen) -> Seen:
-        moved = _read(reader, seen.standard) - _read(before, seen.standard)
-        return dataclasses.replace(seen, dimensions=seen.dimensions + moved)
+        added = before(seen.standard)
+        dimensions = factor * (seen.dimensions - added) + offset + 2.0 * (1.0 - share) * added
+        return dataclasses.replace(seen, dimensions=dimensions)
 
     return updated
-
-
-def _read(reader: nn.Sequential, standard: Tensor) -> Tensor:
-    """Reads standardised statistics without dropout, in any mode."""
-    for layer in reader:
-        standard = standard if isinstance(layer, nn.Dropout) else layer(standard)
-    return standard
 
 
 def matching_falls(targets: Tensor, matching: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,8 @@ from torch import Tensor
 from iqaloss.scorers.base import Request, Scorer
 from iqaloss.training.embedded.data import Rows, decode
 from iqaloss.training.embedded.evaluate import plcc, srcc
+from iqaloss.training.embedded.progress import Report
 
-Progress = Callable[[str, int, int], None]
 STRIDES = (2, 4, 8, 16, 32)
 CROPS = (64, 128, 192, 256, 384, 512)
 
@@ -73,7 +73,7 @@ def stride_share(power: Tensor, stride: int = 8) -> float:
     return float((power[::step, ::step].sum() - power[0, 0]) / power.sum())
 
 
-def gradient_figures(scorer: Scorer, pictures: Sequence[Tensor], progress: Progress) -> dict[str, Any]:
+def gradient_figures(scorer: Scorer, pictures: Sequence[Tensor], progress: Report) -> dict[str, Any]:
     """Returns the norm of the overall score's gradient, its stride peaks and its spectrum, means over pictures."""
     norms, total = [], torch.zeros(pictures[0].shape[1:], dtype=torch.float64)
     for index, picture in enumerate(pictures):
@@ -105,7 +105,7 @@ def radial_profile(power: Tensor, bins: int = 32) -> Tensor:
 
 
 @torch.no_grad()
-def crop_agreement(scorer: Scorer, rows: Rows, progress: Progress) -> dict[str, dict[str, float]]:
+def crop_agreement(scorer: Scorer, rows: Rows, progress: Report) -> dict[str, dict[str, float]]:
     """Scores centre crops of several sides of 512x512 photographs; returns agreement with people and with the whole.
 
     Args:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+
+Report = Callable[[str, int, int], None]
+"""Is told what is done, how many items are behind it (from 0), and how many there are."""
 
 
 class Progress:

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -57,6 +58,19 @@ def picture_scores(scorer: Scorer) -> dict[str, dict[str, float]]:
     return table
 
 
+def spread(figures: dict[str, Any]) -> dict[str, float]:
+    """Returns the figures by which seeds are compared."""
+    responses, validation = figures["responses"], figures["validation"]
+    return {
+        "seed": figures["seed"],
+        "srcc": validation["srcc"],
+        "plcc": validation["plcc"],
+        "selectivity": min(responses["selectivity"].values()),
+        "tau": min(responses["tau"].values()),
+        "in_order": figures["upscaling"]["in_order"],
+    }
+
+
 def publish(arguments: Sequence[str]) -> int:
     """Copies a trained file to a folder and writes the data of its model card beside it."""
     parser = argparse.ArgumentParser(
@@ -67,6 +81,7 @@ def publish(arguments: Sequence[str]) -> int:
     parser.add_argument("--figures", type=Path, required=True, help="JSON file written by the evaluate command")
     parser.add_argument("--to", type=Path, required=True, help="folder, such as iqaloss/scorers/embedded")
     parser.add_argument("--limits", type=Path, help="Markdown list of what the scorer does badly, for the card's end")
+    parser.add_argument("--seeds", type=Path, nargs="*", default=[], help="JSON files of evaluate for other seeds")
     given = parser.parse_args(arguments)
     target = given.to / "mdiqa-mobile.safetensors"
     shutil.copyfile(given.file, target.with_suffix(".partial"))
@@ -78,6 +93,7 @@ def publish(arguments: Sequence[str]) -> int:
         "bytes": target.stat().st_size,
         "pictures": picture_scores(create_scorer("mdiqa-mobile", weights=target)),
         "figures": figures,
+        "seeds": [spread(json.loads(path.read_text(encoding="utf-8"))) for path in (given.figures, *given.seeds)],
     }
     target.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     limits = given.limits.read_text(encoding="utf-8") if given.limits else ""

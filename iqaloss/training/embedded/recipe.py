@@ -31,16 +31,18 @@ class Recipe:
         depthwise: Whether depthwise convolutions are trained too (several times slower on a CPU).
         warm_epochs: Passes over stored statistics before the network is trained; 0 for no warm start.
         warm_groups: Degraded photographs, in five versions each, whose statistics the warm start sees.
-        dimension_epochs: Passes of the last fit of the dimensions.
+        readers: Readers of the statistics that are fitted apart and averaged; one alone depends on its random numbers.
+        head_share: Share of the trained heads in every dimension; the statistics part has the rest.
         overall_epochs: Passes of each fit of the overall score.
         local_strength: Factor by which local scores are made stronger, and the fusion weaker, before that fit.
         warm_order: In the warm start's fit, how far the overall score shall fall, as a share of the matching
             dimension's fall, and the weight of that.
         refit_order: The same in the last fit. Each .1 of weight costs about .001 of SRCC with people.
+        clean_score: Photographs with a higher human score are what degradations start from.
         clean_target: What a clean photograph's dimensions are pulled to.
         human_share: How much of the human scores' gradient reaches the dimensions through the overall score.
         quiet: Weight of the squared gradient norm of scores by pixels, estimated with faint noise; 0 for none.
-        refit: Whether the statistics part and the fusion are fitted once more, beside the trained heads, at the end.
+        refit: Whether heads and statistics part are weighed, and the overall score fitted once more, at the end.
         bf16: Whether the forward pass runs in bfloat16 autocast.
     """
 
@@ -65,11 +67,13 @@ class Recipe:
     depthwise: bool = True
     warm_epochs: int = 90
     warm_groups: int = 4096
-    dimension_epochs: int = 60
+    readers: int = 4
+    head_share: float = 0.25
     overall_epochs: int = 40
-    local_strength: float = 4.0
+    local_strength: float = 8.0
     warm_order: tuple[float, float] = (0.1, 1.0)
     refit_order: tuple[float, float] = (0.05, 0.3)
+    clean_score: float = 0.75
     clean_target: float = 0.85
     human_share: float = 0.2
     quiet: float = 0.0005

@@ -14,10 +14,16 @@ import torch
 
 from iqaloss.scorers import checkpoints
 from iqaloss.scorers.base import Scorer
-from iqaloss.scorers.registry import create_scorer
+from iqaloss.scorers.registry import create_scorer, entry
 from iqaloss.training.embedded.data import TEST_TABLE, read_rows, split_rows
 from iqaloss.training.embedded.degrade import DIMENSIONS
-from iqaloss.training.embedded.evaluate import human_agreement, read_clean, responses, upscale_order
+from iqaloss.training.embedded.evaluate import (
+    brightness_by_luminance,
+    human_agreement,
+    read_clean,
+    responses,
+    upscale_order,
+)
 from iqaloss.training.embedded.gradients import crop_agreement, gradient_figures
 from iqaloss.training.embedded.pictures import draw_failures, draw_responses, draw_spectrum
 from iqaloss.training.embedded.progress import Progress
@@ -67,8 +73,32 @@ def measure(scorer: Scorer, given: argparse.Namespace) -> dict[str, Any]:
         pictures = read_clean(given.clean, given.clean_limit)
         found["upscaling"] = upscale_order(scorer, pictures, progress)
         found["responses"] = responses(scorer, pictures, progress)
+        found["exposures"] = brightness_by_luminance(scorer, pictures, progress)
         found["gradients"] = gradient_figures(scorer, pictures, progress)
     return found
+
+
+def gmacs(scorer: Scorer) -> float:
+    """Returns the billions of multiply-accumulates that scoring a 256x256 image takes."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        scorer(torch.zeros(1, 3, 256, 256))
+    return counter.get_total_flops() / 2e9
+
+
+def shipped() -> Path:
+    """Returns the file in the package; raises ``ValueError`` where there is none."""
+    embedded = entry(NAME).card.embedded
+    if embedded is None:
+        raise ValueError(f"no file of {NAME} is in the package: name one")
+    return checkpoints.embedded_path(embedded)
+
+
+def seed_of(path: Path) -> int:
+    """Returns the seed that an exported file was trained with."""
+    recipe = json.loads(checkpoints.read_metadata(path)["recipe"])
+    return int(recipe["seed"])
 
 
 def as_text(found: dict[str, Any]) -> str:
@@ -141,10 +171,11 @@ def evaluate(arguments: Sequence[str]) -> int:
     keep_memory()
     if given.threads:
         torch.set_num_threads(given.threads)
-    scorer = create_scorer(NAME) if given.file is None else create_scorer(NAME, weights=given.file)
+    file = given.file or shipped()
+    scorer = create_scorer(NAME, weights=file)
     parameters = sum(parameter.numel() for parameter in scorer.parameters())
     scorer = scorer.freeze().fold().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    found = {"parameters": parameters, **measure(scorer, given)}
+    found = {"parameters": parameters, "gmacs": gmacs(scorer), "seed": seed_of(file), **measure(scorer, given)}
     Progress.line(as_text(found))
     if given.pictures is not None:
         draw(scorer, found, given.pictures)

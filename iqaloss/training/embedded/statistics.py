@@ -15,11 +15,18 @@ from iqaloss.scorers.base import Request
 from iqaloss.scorers.mdiqa.fusion import appearance_maps, level_statistics
 from iqaloss.scorers.mdiqa.model import MDIQA
 from iqaloss.training.embedded.data import DecodedImages
+from iqaloss.training.embedded.progress import Report
 from iqaloss.training.embedded.recipe import Recipe
-from iqaloss.training.embedded.views import degraded_groups, resize, scored_views, stack_groups, step_generator
+from iqaloss.training.embedded.views import (
+    Source,
+    degraded_groups,
+    resize,
+    scored_views,
+    stack_groups,
+    step_generator,
+)
 from iqaloss.training.embedded.warmstart import trunk_of
 
-Progress = Callable[[str, int, int], None]
 SIDE = 256
 
 
@@ -86,9 +93,9 @@ def stored(cache: Path, compute: Callable[[], list[tuple[Tensor, ...]]]) -> tupl
 
 
 def scored_statistics(
-    scorer: MDIQA, images: DecodedImages, rows: list[int], recipe: Recipe, cache: Path, progress: Progress
+    scorer: MDIQA, images: DecodedImages, rows: list[int], recipe: Recipe, cache: Path, progress: Report
 ) -> tuple[Tensor, ...]:
-    """Returns statistics ``[N, K]`` of scored photographs and their rows ``[N]``.
+    """Returns statistics ``[N, K]`` of scored photographs, their rows ``[N]``, and which are whole ``[N]``.
 
     Each photograph is seen whole at 256x256 and in one random view (see :func:`scored_views`).
     """
@@ -101,7 +108,9 @@ def scored_statistics(
             generator = step_generator(recipe.seed + 20, start)
             random = scored_views(images, chosen, dataclasses.replace(recipe, native=0.5), generator)
             numbers = torch.tensor(chosen)
-            found += [(view_statistics(scorer, views, recipe.bf16), numbers) for views in (whole, random)]
+            for views, kind in ((whole, True), (random, False)):
+                seen = view_statistics(scorer, views, recipe.bf16)
+                found.append((seen, numbers, torch.full((len(chosen),), kind)))
             progress("statistics of photographs", start, len(rows))
         return found
 
@@ -109,7 +118,7 @@ def scored_statistics(
 
 
 def degraded_statistics(
-    scorer: MDIQA, images: DecodedImages, clean: list[int], recipe: Recipe, cache: Path, progress: Progress
+    scorer: MDIQA, source: Source, recipe: Recipe, cache: Path, progress: Report
 ) -> tuple[Tensor, ...]:
     """Returns statistics ``[G, V, K]`` of degraded versions, with their targets, known and matching dimensions."""
     recipe = dataclasses.replace(recipe, groups=8, crop_sizes=(64, 96, 128, 160, 192, 224))
@@ -118,7 +127,7 @@ def degraded_statistics(
     def compute() -> list[tuple[Tensor, ...]]:
         found: list[tuple[Tensor, ...]] = []
         for step in range(total):
-            groups = degraded_groups(images, clean, recipe, step_generator(recipe.seed + 10, step))
+            groups = degraded_groups(source, recipe, step_generator(recipe.seed + 10, step))
             seen = view_statistics(scorer, torch.cat([group.images for group in groups]), recipe.bf16)
             found.append((seen.unflatten(0, (len(groups), recipe.versions)), *stack_groups(groups)))
             progress("statistics of degraded versions", step, total)
@@ -128,46 +137,43 @@ def degraded_statistics(
 
 
 def observed_photographs(
-    scorer: MDIQA, images: DecodedImages, rows: list[int], recipe: Recipe, cache: Path, progress: Progress
-) -> tuple[Seen, Tensor, Tensor]:
-    """Returns what the whole scorer sees of scored photographs, their rows ``[N]``, and which are whole ``[N]``.
-
-    Each is seen whole at 256x256, every third in a random view too (see :func:`scored_views`).
-    """
+    scorer: MDIQA, images: DecodedImages, rows: list[int], recipe: Recipe, cache: Path, progress: Report
+) -> tuple[Seen, Tensor]:
+    """Returns what the whole scorer sees of whole scored photographs at 256x256, and their rows ``[N]``."""
 
     def compute() -> list[tuple[Tensor, ...]]:
         found: list[tuple[Tensor, ...]] = []
-        for start in range(0, len(rows), 16):
-            chosen = rows[start : start + 16]
-            again = chosen[::3]
+        for start in range(0, len(rows), 32):
+            chosen = rows[start : start + 32]
             whole = torch.stack([resize(images.full(i), SIDE, SIDE) for i in chosen])
-            random = scored_views(images, again, recipe, step_generator(recipe.seed + 30, start))
-            for numbers, views, kind in ((chosen, whole, True), (again, random, False)):
-                seen = observe(scorer, views, recipe.bf16)
-                found.append((*seen.tensors, torch.tensor(numbers), torch.full((len(numbers),), kind)))
+            found.append((*observe(scorer, whole, recipe.bf16).tensors, torch.tensor(chosen)))
             progress("photographs, whole scorer", start, len(rows))
         return found
 
-    *seen, numbers, whole = stored(cache, compute)
-    return Seen(*seen), numbers, whole
+    *seen, numbers = stored(cache, compute)
+    return Seen(*seen), numbers
 
 
 def observed_versions(
-    scorer: MDIQA, images: DecodedImages, clean: list[int], recipe: Recipe, cache: Path, progress: Progress
-) -> tuple[Seen, Tensor, Tensor, Tensor]:
-    """Returns what the whole scorer sees of degraded versions ``[G, V, ...]``; targets, known, matching dimensions."""
+    scorer: MDIQA, source: Source, recipe: Recipe, cache: Path, progress: Report
+) -> tuple[Seen, Tensor, Tensor]:
+    """Returns what the whole scorer sees of degraded versions ``[G, V, ...]``, their targets and matching dimensions.
+
+    They keep the order of the overall score only: a quarter of the warm start's groups is enough.
+    """
     recipe = dataclasses.replace(recipe, groups=8)
-    total = max(1, recipe.warm_groups // recipe.groups)
+    total = max(1, recipe.warm_groups // 4 // recipe.groups)
 
     def compute() -> list[tuple[Tensor, ...]]:
         found: list[tuple[Tensor, ...]] = []
         for step in range(total):
-            groups = degraded_groups(images, clean, recipe, step_generator(recipe.seed + 40, step))
+            groups = degraded_groups(source, recipe, step_generator(recipe.seed + 40, step))
             seen = observe(scorer, torch.cat([group.images for group in groups]), recipe.bf16)
             shape = (len(groups), recipe.versions)
-            found.append((*(kind.unflatten(0, shape) for kind in seen.tensors), *stack_groups(groups)))
+            targets, _, matching = stack_groups(groups)
+            found.append((*(kind.unflatten(0, shape) for kind in seen.tensors), targets, matching))
             progress("degraded versions, whole scorer", step, total)
         return found
 
-    *seen, targets, known, matching = stored(cache, compute)
-    return Seen(*seen), targets, known, matching
+    *seen, targets, matching = stored(cache, compute)
+    return Seen(*seen), targets, matching

@@ -14,6 +14,21 @@ from iqaloss.training.embedded.recipe import Recipe
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where degraded versions come from.
+
+    Attributes:
+        images: Decoded photographs.
+        clean: Numbers of the clean ones.
+        degradations: What is done to them.
+    """
+
+    images: DecodedImages
+    clean: list[int]
+    degradations: tuple[Degradation, ...] = DEGRADATIONS
+
+
+@dataclass(frozen=True)
 class Group:
     """A clean photograph and increasingly degraded versions of it.
 
@@ -89,14 +104,20 @@ def clean_crop(images: DecodedImages, row: int, size: int, generator: Generator)
     return view.flip(2) if _chance(generator) < 0.5 else view
 
 
-def degraded_group(clean: Tensor, item: Degradation, recipe: Recipe, generator: Generator) -> Group:
+def degraded_group(
+    clean: Tensor,
+    item: Degradation,
+    recipe: Recipe,
+    generator: Generator,
+    degradations: tuple[Degradation, ...] = DEGRADATIONS,
+) -> Group:
     """Degrades a clean photograph by one degradation in increasing strengths, sometimes on top of another one."""
     count = len(DIMENSIONS)
     own = DIMENSIONS.index(item.dimension)
     base = torch.full((count,), recipe.clean_target)
     known = torch.ones(count)
     if _chance(generator) < recipe.base_share:
-        others = [other for other in DEGRADATIONS if other.dimension != item.dimension]
+        others = [other for other in degradations if other.dimension != item.dimension]
         other = others[_pick(generator, len(others))]
         strength = 0.15 + 0.65 * _chance(generator)
         clean = other.apply(clean, strength, generator).clamp(0.0, 1.0)
@@ -121,16 +142,17 @@ def degraded_group(clean: Tensor, item: Degradation, recipe: Recipe, generator: 
     return Group(torch.stack(versions), torch.stack(targets), known, matching)
 
 
-def degraded_groups(images: DecodedImages, clean: list[int], recipe: Recipe, generator: Generator) -> list[Group]:
+def degraded_groups(source: Source, recipe: Recipe, generator: Generator) -> list[Group]:
     """Returns the groups of a step, all of one crop size; every dimension is drawn equally often."""
+    images, clean, degradations = source.images, source.clean, source.degradations
     size = min(recipe.crop_sizes[_pick(generator, len(recipe.crop_sizes))], int(images.array.shape[1]))
     groups = []
     for _ in range(recipe.groups):
         name = DIMENSIONS[_pick(generator, len(DIMENSIONS))]
-        fitting = [item for item in DEGRADATIONS if item.dimension == name]
+        fitting = [item for item in degradations if item.dimension == name]
         item = fitting[_pick(generator, len(fitting))]
         crop = clean_crop(images, clean[_pick(generator, len(clean))], size, generator)
-        groups.append(degraded_group(crop, item, recipe, generator))
+        groups.append(degraded_group(crop, item, recipe, generator, degradations))
     return groups
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from iqaloss.scorers.layers.pyramid import pool_to
+from iqaloss.scorers.layers.pyramid import pool_to, whole_patches
 from iqaloss.scorers.mdiqa.model import MDIQA
 
 START = 0.7
@@ -74,9 +74,10 @@ def scale_pyramid(scorer: MDIQA, views: Tensor) -> None:
     """
     pyramid: Any = scorer.branches["technical"].backbone  # type: ignore[union-attr]
     levels = pyramid.trunk(scorer.normalise(views))
-    for level, gated, reduce in zip(levels, pyramid.gates, pyramid.reduce):
+    for (number, patch), gated, reduce in zip(pyramid.patches, pyramid.gates, pyramid.reduce):
+        level = whole_patches(levels[number], patch)
         _scale(gated.split, level)
-        x = level
+        x = gated.split(level).chunk(2, dim=1)[1]
         for layer in gated.gate:
             if isinstance(layer, nn.Conv2d):
                 _scale(layer, x)

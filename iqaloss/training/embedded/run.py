@@ -1,0 +1,50 @@
+"""What every stage of a training run works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from iqaloss.training.embedded.data import DecodedImages, Rows, clean_indices
+from iqaloss.training.embedded.degrade import DEGRADATIONS
+from iqaloss.training.embedded.progress import Report
+from iqaloss.training.embedded.recipe import Recipe
+from iqaloss.training.embedded.upscaler import network_upscaling, train_upscaler
+from iqaloss.training.embedded.views import Source
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every stage works with.
+
+    Attributes:
+        images: Decoded photographs.
+        rows: Their names and scores.
+        training: Indices of the rows to train on.
+        recipe: The settings.
+        out: Folder in which what was computed is kept.
+        progress: Is told how far a stage is.
+    """
+
+    images: DecodedImages
+    rows: Rows
+    training: list[int]
+    recipe: Recipe
+    out: Path
+    progress: Report
+
+    @cached_property
+    def source(self) -> Source:
+        """Clean photographs and what is done to them; trains the small super-resolution network first."""
+        clean = clean_indices(self.rows, self.training, self.recipe.clean_score)
+        network = train_upscaler(self.images, clean, self.recipe.seed, self.out / "upscaler.pt", self.progress)
+        return Source(self.images, clean, (*DEGRADATIONS, network_upscaling(network)))
+
+    @property
+    def scores(self) -> Tensor:
+        """Human scores of all rows."""
+        return torch.tensor(self.rows.scores)

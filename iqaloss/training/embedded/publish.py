@@ -65,6 +65,7 @@ def spread(figures: dict[str, Any]) -> dict[str, float]:
         "seed": figures["seed"],
         "srcc": validation["srcc"],
         "plcc": validation["plcc"],
+        "pictures": responses["pictures"],
         "selectivity": min(responses["selectivity"].values()),
         "tau": min(responses["tau"].values()),
         "in_order": figures["upscaling"]["in_order"],
@@ -81,7 +82,9 @@ def publish(arguments: Sequence[str]) -> int:
     parser.add_argument("--figures", type=Path, required=True, help="JSON file written by the evaluate command")
     parser.add_argument("--to", type=Path, required=True, help="folder, such as iqaloss/scorers/embedded")
     parser.add_argument("--limits", type=Path, help="Markdown list of what the scorer does badly, for the card's end")
-    parser.add_argument("--seeds", type=Path, nargs="*", default=[], help="JSON files of evaluate for other seeds")
+    parser.add_argument(
+        "--seeds", type=Path, nargs="*", default=[], help="JSON files of evaluate, one for each seed"
+    )
     given = parser.parse_args(arguments)
     target = given.to / "mdiqa-mobile.safetensors"
     shutil.copyfile(given.file, target.with_suffix(".partial"))
@@ -93,7 +96,7 @@ def publish(arguments: Sequence[str]) -> int:
         "bytes": target.stat().st_size,
         "pictures": picture_scores(create_scorer("mdiqa-mobile", weights=target)),
         "figures": figures,
-        "seeds": [spread(json.loads(path.read_text(encoding="utf-8"))) for path in (given.figures, *given.seeds)],
+        "seeds": [spread(json.loads(path.read_text(encoding="utf-8"))) for path in given.seeds],
     }
     target.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     limits = given.limits.read_text(encoding="utf-8") if given.limits else ""

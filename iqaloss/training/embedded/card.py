@@ -34,7 +34,7 @@ safetensors), {gmacs:.2f} GMACs at 256x256. Digest, stored scores of a dozen pic
     python -m iqaloss.training.embedded evaluate run/mdiqa-mobile.safetensors --data BIQ2021 --native \\
         --official-test --clean BSDS500/data/images/test --clean-limit {pictures} --json run/figures.json --pictures run
     python -m iqaloss.training.embedded publish run/mdiqa-mobile.safetensors --figures run/figures.json \\
-        --limits iqaloss/training/embedded/limits.md --to FOLDER
+        --limits iqaloss/training/embedded/limits.md --seeds run*/figures24.json --to FOLDER
 
 Seed {seed}, one uninterrupted run. The backbone keeps its ImageNet weights. Means and standard deviations of colours,
 tones and all five backbone levels are stored for every photograph and for 4,096 groups of degraded versions; two small
@@ -63,8 +63,8 @@ Centre crops of {crop_images} of the validation photographs at their own resolut
 |---|---|---|---|---|
 {crops}
 
-Whole runs of the command above that differ in the seed alone, on the validation photographs and on clean ones. Least:
-of the five dimensions.
+Whole runs of the command above with other seeds (`--seed`), evaluated on the validation photographs and on clean ones
+(`--clean-limit 24 --json run/figures24.json`). Least: of the five dimensions.
 
 | seed | SRCC | PLCC | clean photographs | least selectivity | least tau | upscales in order |
 |---|---|---|---|---|---|---|

@@ -207,7 +207,7 @@ def test_contestants_take_turns() -> None:
     assert steps[2][0].seconds > 0
     order.clear()
     race(steps, Setting(), rounds=9, budget=0.0, tick=lambda: None)
-    assert "".join(order) == "abcba" * 2
+    assert "".join(order) == "abc" * 2
 
 
 def test_spread_is_that_of_the_runs_medians() -> None:

@@ -184,16 +184,15 @@ def appearance_maps(images: Tensor) -> Tensor:
 def level_statistics(levels: list[Tensor]) -> Tensor:
     """Returns means and standard deviations of all channels, level by level, ``[B, 2 * sum(C)]``.
 
-    The variance is the mean square less the squared mean: what the backward pass needs is the level itself, and it
-    takes a tenth of the time of ``torch.var`` over two dimensions.
+    The variance is written out: ``torch.var`` over two dimensions takes several times as long on a CPU.
     """
     parts = []
     for level in levels:
         level = level.float()
-        mean = level.mean(dim=(2, 3))
-        variance = (level.square().mean(dim=(2, 3)) - mean.square()).clamp_min(0.0)
+        mean = level.mean(dim=(2, 3), keepdim=True)
+        variance = (level - mean).square().mean(dim=(2, 3))
         # The constant keeps the root's slope finite where a channel is flat.
-        parts += [mean, (variance + 1e-4).sqrt()]
+        parts += [mean.flatten(1), (variance + 1e-4).sqrt()]
     return torch.cat(parts, dim=1)
 
 

@@ -39,6 +39,7 @@ from benchmarks.loss_cost.report import markdown
 from benchmarks.loss_cost.rows import Row, read, write
 from benchmarks.loss_cost.runner import Progress, Runner, Size, everyone
 from benchmarks.loss_cost.setting import DEVICES, PRECISIONS, Contestant, Setting, default_weights
+from iqaloss.training.embedded.speed import keep_memory
 
 SIDES, BATCHES = (64, 128, 256, 512), (1, 4, 16)
 ROUNDS, BUDGET = 5, 900.0
@@ -76,6 +77,9 @@ def parser() -> argparse.ArgumentParser:
         "--precision", nargs="+", choices=PRECISIONS, default=["fp32"], help="one or both (default: fp32)"
     )
     made.add_argument("--compile", action="store_true", help="time what torch.compile makes of each contestant")
+    made.add_argument(
+        "--keep-memory", action="store_true", help="let glibc keep freed memory: page faults hit small losses hardest"
+    )
     made.add_argument("--threads", type=int, metavar="N", help="threads on a CPU (default: torch's own choice)")
     made.add_argument(
         "--weights",
@@ -168,6 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command.error(str(error))
     if options.threads:
         torch.set_num_threads(options.threads)
+    if options.keep_memory:
+        keep_memory()
     warnings.filterwarnings("ignore")  # the peers' own
     with shown() as progress:
         rows, left_out = measure(options, progress)

@@ -82,9 +82,7 @@ def publish(arguments: Sequence[str]) -> int:
     parser.add_argument("--figures", type=Path, required=True, help="JSON file written by the evaluate command")
     parser.add_argument("--to", type=Path, required=True, help="folder, such as iqaloss/scorers/embedded")
     parser.add_argument("--limits", type=Path, help="Markdown list of what the scorer does badly, for the card's end")
-    parser.add_argument(
-        "--seeds", type=Path, nargs="*", default=[], help="JSON files of evaluate, one for each seed"
-    )
+    parser.add_argument("--seeds", type=Path, nargs="*", default=[], help="JSON files of evaluate, one for each seed")
     given = parser.parse_args(arguments)
     target = given.to / "mdiqa-mobile.safetensors"
     shutil.copyfile(given.file, target.with_suffix(".partial"))

@@ -24,8 +24,7 @@ STEP = "step"
 LEGEND = """\
 - A step is forward and backward pass down to the prediction's gradient; time is the median over rounds in which every
   contestant takes its turn, in one process, on one input, with one number of threads; a step below half a second
-  runs twice, and the second time counts. ± is how far the medians of two
-  runs lie apart.
+  runs twice, and the second time counts. ± is how far the medians of two runs lie apart.
 - Peak: the most memory that torch's allocator holds at once beyond the built loss and its input, over two steps in a
   row, so that gradient buffers that a peer leaves on its weights are counted (as in training, nobody frees them).
   Scratch that a library takes elsewhere is not seen.

@@ -179,7 +179,7 @@ def model_card(data: dict[str, Any], limits: str) -> str:
             part["pictures"],
             *(f"{part[name]:.3f}" for name in RESPONSE["brightness"]),
         )
-        for part in figures["exposures"]
+        for part in responses["exposures"]
     ]
     gradients = figures["gradients"]
     opened = (

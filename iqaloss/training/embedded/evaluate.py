@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from iqaloss.scorers.base import Request, Scorer
 from iqaloss.training.embedded.data import Rows, decode
-from iqaloss.training.embedded.degrade import DEGRADATIONS, DIMENSIONS, LUMA, by_name, resample
+from iqaloss.training.embedded.degrade import DEGRADATIONS, DIMENSIONS, LUMA, resample
 from iqaloss.training.embedded.progress import Report
 from iqaloss.training.embedded.views import resize, step_generator
 
@@ -137,6 +137,7 @@ def responses(
     """
     chosen = [item for item in DEGRADATIONS if only is None or item.name in only]
     falls: dict[str, dict[str, Any]] = {}
+    each: dict[str, list[float]] = {}
     for number, item in enumerate(chosen):
         moved, taus, overall = [], [], []
         for index, picture in enumerate(pictures):
@@ -151,6 +152,7 @@ def responses(
             taus.append(kendall(table[:, DIMENSIONS.index(item.dimension)]))
             overall.append([float(out.score[0] - out.score[-1]), kendall(out.score.numpy())])
         progress("degradations", number, len(chosen))
+        each[item.name] = taus
         falls[item.name] = {
             "dimension": item.dimension,
             "fall": dict(zip(DIMENSIONS, np.mean(moved, axis=0).tolist())),
@@ -167,6 +169,7 @@ def responses(
         "matrix": matrix.tolist(),
         "selectivity": dict(zip(DIMENSIONS, (np.diag(matrix) / beside).tolist())),
         "tau": {row: float(np.mean([falls[name]["tau"] for name in RESPONSE[row]])) for row in DIMENSIONS},
+        "exposures": brightness_by_luminance(each, pictures),
         "degradations": falls,
     }
 
@@ -175,41 +178,24 @@ BANDS = (0.0, 0.3, 0.4, 0.5, 0.6, 1.0)
 """Mean luminances between which pictures are told apart."""
 
 
-@torch.no_grad()
-def brightness_by_luminance(scorer: Scorer, pictures: Sequence[Tensor], progress: Report) -> list[dict[str, float]]:
+def brightness_by_luminance(taus: Mapping[str, Sequence[float]], pictures: Sequence[Tensor]) -> list[dict[str, float]]:
     """Returns brightness's mean tau over under- and over-exposure, apart for dark and bright pictures.
 
     More light does a dark photograph good, and less a bright one: no score of one image can fall for both.
 
     Args:
-        scorer: The scorer.
-        pictures: Clean photographs, ``[3, S, S]`` each.
-        progress: Is told how far it is.
+        taus: Degradation to brightness's tau for each picture.
+        pictures: The clean photographs, ``[3, S, S]`` each.
     """
-    request = Request(score=False, dimensions=("brightness",), features=(), extras=())
-    luminance, taus = [], []
-    for index, picture in enumerate(pictures):
-        luminance.append(float((torch.tensor(LUMA)[:, None, None] * picture).sum(dim=0).mean()))
-        found = []
-        for name in RESPONSE["brightness"]:
-            versions = [picture, *exposures(picture, name)]
-            found.append(kendall(scorer(torch.stack(versions), request).dimensions["brightness"].numpy()))
-        taus.append(found)
-        progress("exposures", index, len(pictures))
-    each, light = np.array(taus), np.array(luminance)
+    weights = torch.tensor(LUMA)[:, None, None]
+    light = np.array([float((weights * picture).sum(dim=0).mean()) for picture in pictures])
     rows = []
     for low, high in itertools.pairwise(BANDS):
         inside = (light >= low) & (light < high)
         if inside.any():
-            means = dict(zip(RESPONSE["brightness"], each[inside].mean(axis=0).tolist()))
+            means = {name: float(np.array(taus[name])[inside].mean()) for name in RESPONSE["brightness"]}
             rows.append({"from": low, "to": high, "pictures": int(inside.sum()), **means})
     return rows
-
-
-def exposures(picture: Tensor, name: str) -> list[Tensor]:
-    """Returns a picture in eight steps of an exposure error."""
-    apply, generator = by_name(name).apply, torch.Generator()
-    return [apply(picture, step / STEPS, generator) for step in range(1, STEPS + 1)]
 
 
 @torch.no_grad()

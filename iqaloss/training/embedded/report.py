@@ -18,7 +18,6 @@ from iqaloss.scorers.registry import create_scorer, entry
 from iqaloss.training.embedded.data import TEST_TABLE, read_rows, split_rows
 from iqaloss.training.embedded.degrade import DIMENSIONS
 from iqaloss.training.embedded.evaluate import (
-    brightness_by_luminance,
     human_agreement,
     read_clean,
     responses,
@@ -73,7 +72,6 @@ def measure(scorer: Scorer, given: argparse.Namespace) -> dict[str, Any]:
         pictures = read_clean(given.clean, given.clean_limit)
         found["upscaling"] = upscale_order(scorer, pictures, progress)
         found["responses"] = responses(scorer, pictures, progress)
-        found["exposures"] = brightness_by_luminance(scorer, pictures, progress)
         found["gradients"] = gradient_figures(scorer, pictures, progress)
     return found
 

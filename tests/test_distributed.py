@@ -100,7 +100,7 @@ def test_ten_steps_on_two_processes_are_ten_steps_on_one(table: Path, tmp_path: 
     values["options"] = {"dimensions": {"sharp": "sharpness"}}
     one_process(values, tmp_path / "one")
     torchrun(values, tmp_path / "two")
-    assert_close(tmp_path / "one" / "last.safetensors", tmp_path / "two" / "last.safetensors", 1e-5)
+    assert_close(tmp_path / "one" / "last.safetensors", tmp_path / "two" / "last.safetensors", 5e-6)
     start = load_file(saved_start(values, tmp_path / "start"))
     moved = load_file(tmp_path / "two" / "last.safetensors")
     assert max(float((moved[name] - start[name]).abs().max()) for name in start) > 1e-2

@@ -72,6 +72,12 @@ BARS = (
         1.15,
     ),
     Bar(
+        "mdiqa-mobile, no-reference: time over its bare frozen backbone, folded and with channels last",
+        (_MOBILE, "nr"),
+        ("backbone:mdiqa-mobile", "tuned"),
+        1.15,
+    ),
+    Bar(
         "mdiqa-mobile, no-reference: time over its bare frozen network, heads included",
         (_MOBILE, "nr"),
         ("network:mdiqa-mobile", "nr"),

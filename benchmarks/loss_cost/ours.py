@@ -52,7 +52,9 @@ def _loss(name: str, mode: str) -> Callable[[Setting], Built]:
     return build
 
 
-def bare(network: nn.Module, mean: Tensor, std: Tensor, setting: Setting) -> Built:
+def bare(
+    network: nn.Module, mean: Tensor, std: Tensor, setting: Setting, layout: torch.memory_format = torch.preserve_format
+) -> Built:
     """A frozen network that gives feature maps, called with normalised images and nothing around it."""
     network = network.to(setting.device).requires_grad_(False).eval()
     mean, std = mean.to(setting.device), std.to(setting.device)
@@ -61,7 +63,7 @@ def bare(network: nn.Module, mean: Tensor, std: Tensor, setting: Setting) -> Bui
     def bind(pred: Tensor, _: Tensor) -> Callable[[], Tensor]:
         def forward() -> Tensor:
             with setting.autocast():
-                levels = call((pred - mean) / std)
+                levels = call(((pred - mean) / std).contiguous(memory_format=layout))
             return levels[-1].float().mean()
 
         return forward
@@ -69,12 +71,20 @@ def bare(network: nn.Module, mean: Tensor, std: Tensor, setting: Setting) -> Bui
     return Built((network,), bind)
 
 
-def _backbone(setting: Setting) -> Built:
-    built = unfolded(MOBILE)
+def _backbone_of(built: Scorer) -> tuple[nn.Module, Tensor, Tensor]:
     if not isinstance(built, MDIQA):
         raise TypeError(f"{MOBILE} is no MDIQA scorer but a {type(built).__name__}: say here what its backbone is")
     first = built.branches[built.config.branches[0].name]
-    return bare(first.backbone.trunk, built.mean, built.std, setting)  # type: ignore[union-attr, arg-type]
+    return first.backbone.trunk, built.mean, built.std  # type: ignore[union-attr, return-value]
+
+
+def _backbone(setting: Setting) -> Built:
+    return bare(*_backbone_of(unfolded(MOBILE)), setting)
+
+
+def _tuned_backbone(setting: Setting) -> Built:
+    """The same, folded and with channels last, as the loss runs it."""
+    return bare(*_backbone_of(scorer(MOBILE, setting.device)), setting, torch.channels_last)
 
 
 def _network(setting: Setting) -> Built:
@@ -84,7 +94,7 @@ def _network(setting: Setting) -> Built:
     def bind(pred: Tensor, _: Tensor) -> Callable[[], Tensor]:
         def forward() -> Tensor:
             with setting.autocast():
-                output = call(pred, request)
+                output = call(pred.contiguous(memory_format=torch.channels_last), request)
             return output.score.float().mean()
 
         return forward
@@ -101,6 +111,7 @@ def contestants() -> Iterator[Contestant]:
     """Yields L1, the limits, and each of our scorers in each mode."""
     yield Contestant("l1", "fr", _l1)
     yield Contestant(f"backbone:{MOBILE}", "nr", _backbone)
+    yield Contestant(f"backbone:{MOBILE}", "tuned", _tuned_backbone)
     yield Contestant(f"network:{MOBILE}", "nr", _network)
     for mode in MODES:
         yield Contestant(f"iqaloss:{MOBILE}", mode, _loss(MOBILE, mode), min_side=entry(MOBILE).card.min_side)

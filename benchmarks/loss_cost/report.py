@@ -34,8 +34,8 @@ LEGEND = """\
   prediction alone.
 - `shipped`: as the package comes, called as its documentation says. `iqaloss:topiq_*` is that very network with the
   same weights through `iqaloss.integrations.pyiqa.wrap`; `fr-encoded` had `loss.encode(target)` called before.
-  `backbone:` is the frozen trunk alone as timm builds it, `network:` the whole frozen scorer, batch norms folded as in
-  the loss, without the loss around it.
+  `backbone:` is the frozen trunk alone, in mode `nr` as timm builds it, in mode `tuned` with batch norms folded and
+  channels last, as the loss runs it; `network:` is the whole frozen scorer, run so, without the loss around it.
 - Weights that cannot be had are random: the costs do not depend on them."""
 
 
@@ -59,7 +59,7 @@ def markdown(rows: Sequence[Row], left_out: Mapping[str, str], command: str) -> 
         lines += [f"## {how}", "", "### Bars", "", *bars.table(group), "", *_share(group)]
         for side, batch in sorted({(row.side, row.batch) for row in group}):
             at = [row for row in group if (row.side, row.batch) == (side, batch)]
-            lines += [f"### {side}x{side}, batch {batch}", "", *costs(at), ""]
+            lines += [f"### {side}x{side}, batch {batch}", "", *costs(at), "", *_missing(group, at)]
     if not any(row.device.startswith("cuda") for row in rows):
         lines += ["No GPU was at hand: nothing here was measured on one.", ""]
     if left_out:
@@ -67,9 +67,17 @@ def markdown(rows: Sequence[Row], left_out: Mapping[str, str], command: str) -> 
     return "\n".join(lines)
 
 
+def _missing(group: Sequence[Row], at: Sequence[Row]) -> list[str]:
+    """Returns a paragraph that names what was measured with smaller batches of this side but not with this one."""
+    side, batch = at[0].side, at[0].batch
+    smaller = [(row.name, row.mode) for row in group if row.side == side and row.batch < batch]
+    names = sorted({f"{name} ({mode})" for name, mode in set(smaller) - {(row.name, row.mode) for row in at}})
+    return [f"Not measured at this batch, for time or memory: {', '.join(names)}.", ""] if names else []
+
+
 def costs(rows: Sequence[Row]) -> list[str]:
     """Returns a Markdown table of rows of one size."""
-    limits = {row.name: row.seconds for row in rows if row.name in LIMITS.values()}
+    limits = {row.name: row.seconds for row in rows if row.name in LIMITS.values() and row.mode == "nr"}
     head = ["contestant", "mode", "ms", "±", "peak MiB", "forward GF", "backward GF", "saved MiB", "x limit"]
     lines = ["| " + " | ".join(head) + " |", "|---|---|" + "---:|" * (len(head) - 2)]
     for row in rows:

@@ -18,7 +18,8 @@ class Row:
 
     Attributes:
         name: Package and network, as in ``lpips:vgg``.
-        mode: ``nr``, ``fr``, ``fr-encoded``, ``both``, ``shipped``, or ``step`` for a training step of a network.
+        mode: ``nr``, ``fr``, ``fr-encoded``, ``both``, ``shipped``, ``tuned`` for a backbone folded and with
+            channels last, or ``step`` for a training step of a network.
         side: Side of the square images in pixels.
         batch: Images in a batch.
         seconds: Median time of a forward and backward pass.

@@ -49,6 +49,7 @@ _OPTIONS = {
     "groups": "clean photographs in a step, each with three degraded versions",
     "learning_rate": "of the heads",
     "trunk_rate": "of the backbone; high rates destroy what ImageNet taught",
+    "quiet": "weight of the penalty on the gradient's norm; 0 leaves it out",
     "frozen_blocks": "leading backbone blocks that keep their ImageNet weights",
 }
 

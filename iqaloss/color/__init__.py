@@ -64,6 +64,7 @@ def convert(images: Tensor, space: str) -> Tensor:
         ValueError: ``space`` is unknown; the message names the nearest one.
 
     Example:
+        >>> import torch
         >>> convert(torch.rand(2, 3, 8, 8), "lab").shape
         torch.Size([2, 3, 8, 8])
     """

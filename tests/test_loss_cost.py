@@ -129,6 +129,20 @@ def test_a_missing_peer_is_named() -> None:
     assert (Path(__file__).parent.parent / runner.PEERS_FILE).is_file()
 
 
+def test_what_a_larger_batch_lacks_is_named() -> None:
+    small, large = Row("a", "fr", 64, 1, 1.0, 1, 1, 1, 1), Row("b", "nr", 64, 4, 1.0, 1, 1, 1, 1)
+    page = report.markdown([small, replace(small, name="b", mode="nr"), large], {}, "command")
+    assert page.count("Not measured at this batch") == 1
+    assert "Not measured at this batch, for time or memory: a (fr)." in page
+
+
+def test_the_limit_is_the_backbone_as_it_is_built() -> None:
+    ours = Row("iqaloss:mdiqa-mobile", "nr", 64, 1, 3.0, 1, 1, 1, 1)
+    backbone = replace(ours, name="backbone:mdiqa-mobile", seconds=2.0)
+    table = report.costs([ours, backbone, replace(backbone, mode="tuned", seconds=1.0)])
+    assert table[2].endswith("| 1.50 |")
+
+
 def test_a_peer_that_cannot_be_imported_is_named() -> None:
     def build(_: Setting) -> Built:
         raise ImportError("libGL.so.1: cannot open shared object file")

@@ -2,7 +2,7 @@
 
     python -m benchmarks.loss_cost --quick --json costs.json      256x256 at batch 2, a few minutes
     python -m benchmarks.loss_cost --out benchmarks/results       all sizes, hours; writes loss_cost.{json,md,png}
-    python -m benchmarks.loss_cost --budget 30 --rounds 3 --out benchmarks/results       all sizes, forty minutes
+    python -m benchmarks.loss_cost --budget 30 --rounds 3 --keep-memory --out benchmarks/results      forty minutes
     python -m benchmarks.loss_cost --out benchmarks/results --resume      goes on where a run was cut short
     python -m benchmarks.loss_cost --out benchmarks/results --render      writes page and picture of the JSON again
     python -m benchmarks.loss_cost --device cuda --precision fp32 bf16 --out FOLDER      on a GPU

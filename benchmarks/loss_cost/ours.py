@@ -53,7 +53,11 @@ def _loss(name: str, mode: str) -> Callable[[Setting], Built]:
 
 
 def bare(
-    network: nn.Module, mean: Tensor, std: Tensor, setting: Setting, layout: torch.memory_format = torch.preserve_format
+    network: nn.Module,
+    mean: Tensor,
+    std: Tensor,
+    setting: Setting,
+    layout: torch.memory_format = torch.contiguous_format,
 ) -> Built:
     """A frozen network that gives feature maps, called with normalised images and nothing around it."""
     network = network.to(setting.device).requires_grad_(False).eval()

@@ -70,8 +70,8 @@ def markdown(rows: Sequence[Row], left_out: Mapping[str, str], command: str) -> 
 def _missing(group: Sequence[Row], at: Sequence[Row]) -> list[str]:
     """Returns a paragraph that names what was measured with smaller batches of this side but not with this one."""
     side, batch = at[0].side, at[0].batch
-    smaller = [(row.name, row.mode) for row in group if row.side == side and row.batch < batch]
-    names = sorted({f"{name} ({mode})" for name, mode in set(smaller) - {(row.name, row.mode) for row in at}})
+    smaller = {f"{row.name} ({row.mode})" for row in group if row.side == side and row.batch < batch}
+    names = sorted(smaller - {f"{row.name} ({row.mode})" for row in at})
     return [f"Not measured at this batch, for time or memory: {', '.join(names)}.", ""] if names else []
 
 

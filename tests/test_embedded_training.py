@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from iqaloss.training.embedded.recipe import Recipe
 from iqaloss.training.embedded.run import Run
 
 TINY_RECIPE = Recipe(
+    backbone_steps=4,
+    backbone_batch=8,
     steps=4,
     head_steps=1,
     batch=4,
@@ -204,8 +207,66 @@ def test_training_moves_heads_and_keeps_frozen_parts(photographs: Path, tmp_path
     assert {"plcc", "curve"} <= set(parts)
     moved = {name for name, value in trainer.scorer.state_dict().items() if not torch.equal(value, before[name])}
     assert any(".heads." in name for name in moved)
-    assert any(".trunk." in name for name in moved)
-    assert not any("running_" in name or "conv_stem" in name or ".bn" in name for name in moved)
+    assert not any(".trunk." in name for name in moved)
+
+
+def _backbone_trainer(photographs: Path, out: Path, recipe: Recipe = TINY_RECIPE):  # type: ignore[no-untyped-def]
+    from iqaloss.training.embedded.backbone import BACKBONE, BackboneTrainer
+
+    torch.manual_seed(0)
+    scorer = create_tiny("mdiqa-mobile", frozen=False)
+    trainer = BackboneTrainer(scorer, _run(photographs, out, recipe))  # type: ignore[arg-type]
+    if (out / BACKBONE).is_file():
+        trainer.resume()
+    else:
+        trainer.start()
+    return trainer
+
+
+def test_backbone_training_resumes_bit_for_bit(photographs: Path, tmp_path: Path) -> None:
+    whole = _backbone_trainer(photographs, tmp_path / "whole")
+    whole.train()
+    first = _backbone_trainer(photographs, tmp_path / "halved")
+    for _ in range(2):
+        first.train_step()
+    first.save()
+    second = _backbone_trainer(photographs, tmp_path / "halved")
+    assert second.step == 2
+    second.train()
+    for name, value in whole.scorer.state_dict().items():
+        assert torch.equal(value, second.scorer.state_dict()[name]), name
+    with pytest.raises(ValueError, match="with the recipe"):
+        _backbone_trainer(photographs, tmp_path / "halved", dataclasses.replace(TINY_RECIPE, seed=2))
+
+
+def test_backbone_training_moves_its_later_blocks_only(photographs: Path, tmp_path: Path) -> None:
+    trainer = _backbone_trainer(photographs, tmp_path)
+    before = {name: value.clone() for name, value in trainer.scorer.state_dict().items()}
+    trainer.train()
+    moved = {name for name, value in trainer.scorer.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved
+    assert all(".trunk.blocks." in name for name in moved)
+    assert not any("running_" in name or ".bn" in name or ".blocks.0." in name for name in moved)
+
+
+def test_backbone_training_brings_scores_closer_to_peoples(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from iqaloss.training.embedded import backbone
+
+    quiet = {"native": 0.0, "sizes": (96,), "backbone_ema": 0.9, "overall_epochs": 2000}
+    recipe = dataclasses.replace(TINY_RECIPE, backbone_steps=40, trunk_rate=1e-3, fusion_rate=0.0, **quiet)
+    trainer = _backbone_trainer(photographs, tmp_path, recipe)
+    # Twelve pictures cannot average out the noise with which the reader reads.
+    monkeypatch.setattr(backbone, "noisy_read", lambda reader, standard, noise: reader(standard))
+    views = torch.stack([trainer.run.images.full(index) for index in range(12)])
+    errors = []
+    for stage in (lambda: None, trainer.train):
+        stage()
+        with torch.no_grad():
+            overall = trainer.averaged.overall(trainer.averaged.standard(views, contextlib.nullcontext))
+        errors.append(float((overall - trainer.scores[:12]).square().mean()))
+    assert errors[1] < 0.5 * errors[0]
 
 
 def test_resuming_with_another_recipe_or_from_nothing_is_refused(photographs: Path, tmp_path: Path) -> None:

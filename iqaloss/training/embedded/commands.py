@@ -13,6 +13,7 @@ import torch
 
 from iqaloss.scorers.mdiqa.model import MDIQA
 from iqaloss.scorers.registry import create_scorer
+from iqaloss.training.embedded.backbone import BACKBONE, train_backbone
 from iqaloss.training.embedded.data import DecodedImages, read_rows, split_rows
 from iqaloss.training.embedded.engine import STATE, Trainer
 from iqaloss.training.embedded.progress import Progress
@@ -32,24 +33,26 @@ Train the embedded scorer mdiqa-mobile from human-scored photographs (BIQ2021) a
   python -m iqaloss.training.embedded --data BIQ2021 --weights ... --out run --resume     continue, bit for bit
   python -m iqaloss.training.embedded evaluate run/mdiqa-mobile.safetensors --data BIQ2021 --clean FOLDER
 
-Three stages, each stored in --out, so that --resume goes on where a run was cut off:
-1. The photographs are decoded once (8 GB), and a small super-resolution network is trained on them. Statistics of the
-   backbone with ImageNet weights are stored for every photograph and for degraded versions; the statistics part and
-   the fusion are fitted to them.
-2. The heads are trained for --steps steps, on degraded versions, towards the end on scored photographs too.
-3. Heads and statistics part are weighed in every dimension, and the overall score is fitted once more to what the
+Four stages, each stored in --out, so that --resume goes on where a run was cut off:
+1. The photographs are decoded once (8 GB), and the backbone, which starts from ImageNet weights, is trained on their
+   scores for --backbone-steps steps.
+2. A small super-resolution network is trained. Statistics of the backbone are stored for every photograph and for
+   degraded versions; the statistics part and the fusion are fitted to them.
+3. The heads are trained for --steps steps, on degraded versions, towards the end on scored photographs too.
+4. Heads and statistics part are weighed in every dimension, and the overall score is fitted once more to what the
    trained scorer sees.
 The official test table is never opened. On a CPU set OMP_WAIT_POLICY=passive when other work shares the cores.
 """
 
 _OPTIONS = {
     "seed": "every random choice is a function of the seed and the step",
-    "steps": "optimiser steps of the whole network; 0 leaves out the second stage",
+    "steps": "optimiser steps of the heads; 0 leaves out the third stage",
     "batch": "human-scored photographs in a step",
     "groups": "clean photographs in a step, each with three degraded versions",
     "learning_rate": "of the heads",
     "trunk_rate": "of the backbone; high rates destroy what ImageNet taught",
     "quiet": "weight of the penalty on the gradient's norm; 0 leaves it out",
+    "backbone_steps": "optimiser steps of the backbone, before anything reads it; 0 keeps its ImageNet weights",
     "frozen_blocks": "leading backbone blocks that keep their ImageNet weights",
 }
 
@@ -97,11 +100,14 @@ def train(arguments: Sequence[str]) -> int:
     load_imagenet(scorer, given.weights)
     initialise(scorer)
     run = Run(images, rows, training, recipe, given.out, progress)
+    resumed = given.resume and (given.out / STATE).is_file()
+    for file in (STATE, BACKBONE):
+        if (given.out / file).is_file() and not given.resume:
+            raise ValueError(f"{given.out / file} exists: pass --resume to continue, or another --out")
+    if recipe.backbone_steps and not resumed:
+        train_backbone(scorer, run)
     first = degraded_groups(run.source, recipe, step_generator(recipe.seed + 50, 0))
     scale_pyramid(scorer, torch.cat([group.images for group in first]))
-    resumed = given.resume and (given.out / STATE).is_file()
-    if (given.out / STATE).is_file() and not given.resume:
-        raise ValueError(f"{given.out / STATE} exists: pass --resume to continue, or another --out")
     if recipe.warm_epochs and not resumed:
         warm_start(scorer, run)
         if recipe.steps:

@@ -33,27 +33,19 @@ Half = tuple[dict[str, float], list["Tensor | None"]]
 
 
 def parameter_groups(scorer: MDIQA, recipe: Recipe) -> list[dict[str, Any]]:
-    """Chooses what is trained and how fast: heads, backbone, and the parts that the warm start has trained.
+    """Chooses what is trained and how fast: heads, and the parts that the warm start has trained.
 
-    Batch norms keep their statistics and affine parameters; the first blocks keep their weights, and the statistics
-    part keeps what the warm start taught it of the dimensions: it is what the heads are weighed against in the end.
+    The backbone was trained before (see :mod:`backbone`) and is read as it is; so is what the warm start taught the
+    statistics part of the dimensions, for the heads are weighed against it in the end.
     """
-    trunk = trunk_of(scorer)
+    trunk_of(scorer).requires_grad_(False)
     if scorer.statistics is not None:
         scorer.statistics.dimension.requires_grad_(False)
-    for module in trunk.modules():
-        depthwise = isinstance(module, nn.Conv2d) and module.groups > 1 and not recipe.depthwise
-        if depthwise or isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.requires_grad_(False)
-    if recipe.frozen_blocks > 0:
-        trunk.conv_stem.requires_grad_(False)  # type: ignore[union-attr]
-        for block in list(trunk.blocks)[: recipe.frozen_blocks]:  # type: ignore[arg-type]
-            block.requires_grad_(False)
-    rates = {"trunk": recipe.trunk_rate, "fusion": recipe.fusion_rate, "heads": recipe.learning_rate}
+    rates = {"fusion": recipe.fusion_rate, "heads": recipe.learning_rate}
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in scorer.named_parameters():
         if parameter.requires_grad:
-            kind = "trunk" if ".trunk." in name else "fusion" if name.startswith(("statistics", "fuse")) else "heads"
+            kind = "fusion" if name.startswith(("statistics", "fuse")) else "heads"
             groups.setdefault((kind, parameter.ndim > 1), []).append(parameter)
     return [
         {"params": found, "lr": rates[kind], "peak": rates[kind], "weight_decay": recipe.weight_decay * decayed}

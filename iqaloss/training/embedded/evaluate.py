@@ -18,13 +18,17 @@ from iqaloss.training.embedded.progress import Report
 from iqaloss.training.embedded.views import resize, step_generator
 
 RESPONSE = {
-    "brightness": ("under-exposure", "over-exposure"),
+    "brightness": ("under-exposure",),
     "colorfulness": ("desaturation",),
     "contrast": ("low-contrast",),
     "noisiness": ("gaussian-noise", "shot-noise", "iso-noise"),
     "sharpness": ("defocus", "motion-blur", "upscaling"),
 }
-"""The degradations behind each row of the response matrix: the plain loss of one property."""
+"""The degradations behind each row of the response matrix: the plain loss of one property.
+
+Too much of one (over-exposure, over-saturation, over-contrast, over-sharpening) is a fault of its own, listed apart.
+"""
+EXPOSURES = ("under-exposure", "over-exposure")
 STEPS = 8
 
 
@@ -193,7 +197,7 @@ def brightness_by_luminance(taus: Mapping[str, Sequence[float]], pictures: Seque
     for low, high in itertools.pairwise(BANDS):
         inside = (light >= low) & (light < high)
         if inside.any():
-            means = {name: float(np.array(taus[name])[inside].mean()) for name in RESPONSE["brightness"]}
+            means = {name: float(np.array(taus[name])[inside].mean()) for name in EXPOSURES if name in taus}
             rows.append({"from": low, "to": high, "pictures": int(inside.sum()), **means})
     return rows
 

@@ -11,7 +11,12 @@ class Recipe:
 
     Attributes:
         seed: Every random choice is a function of this seed and the step.
-        steps: Optimiser steps of the whole network after the warm start; 0 ends with the warm start.
+        backbone_steps: Optimiser steps of the backbone before anything reads it; 0 keeps its ImageNet weights.
+        backbone_batch: Scored photographs in such a step.
+        backbone_ema: Decay of the backbone's averaged weights, which are kept.
+        trunk_rate: Learning rate of the backbone.
+        frozen_blocks: Backbone blocks, from the input on, that keep their ImageNet weights.
+        steps: Optimiser steps of the heads after the warm start; 0 ends with the warm start.
         head_steps: The first of these steps train the heads alone, on degraded photographs.
         batch: Scored photographs in a step.
         groups: Clean photographs in a step, each shown with ``versions`` versions.
@@ -21,14 +26,11 @@ class Recipe:
         native: Share of the steps whose scored views are crops at the photographs' own resolution.
         base_share: Share of the groups that start from an already degraded photograph.
         learning_rate: For the heads.
-        trunk_rate: For the backbone.
         fusion_rate: For the parts that the warm start has trained.
         warmup: Steps of linear warm-up; a cosine to zero follows.
         weight_decay: AdamW's.
         clip: Largest norm of the gradient.
         ema: Decay of the averaged weights that are evaluated and exported.
-        frozen_blocks: Backbone blocks, from the input on, that keep their ImageNet weights.
-        depthwise: Whether depthwise convolutions are trained too (several times slower on a CPU).
         warm_epochs: Passes over stored statistics before the network is trained; 0 for no warm start.
         warm_groups: Degraded photographs, in five versions each, whose statistics the warm start sees.
         readers: Readers of the statistics that are fitted apart and averaged; one alone depends on its random numbers.
@@ -47,6 +49,11 @@ class Recipe:
     """
 
     seed: int = 1
+    backbone_steps: int = 3000
+    backbone_batch: int = 24
+    backbone_ema: float = 0.998
+    trunk_rate: float = 1e-4
+    frozen_blocks: int = 2
     steps: int = 750
     head_steps: int = 600
     batch: int = 12
@@ -57,14 +64,11 @@ class Recipe:
     native: float = 0.3
     base_share: float = 0.3
     learning_rate: float = 1e-3
-    trunk_rate: float = 1e-4
     fusion_rate: float = 2e-4
     warmup: int = 60
     weight_decay: float = 0.02
     clip: float = 1.0
     ema: float = 0.995
-    frozen_blocks: int = 7
-    depthwise: bool = True
     warm_epochs: int = 90
     warm_groups: int = 4096
     readers: int = 4

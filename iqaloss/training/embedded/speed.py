@@ -45,12 +45,12 @@ def _in_float32(conv: nn.Conv2d, x: Tensor) -> Tensor:
 def fast_bfloat16(network: nn.Module, recipe: Recipe) -> Iterator[Autocast]:
     """Avoids the two slow CPU kernels and yields what enters autocast (which each thread must do for itself).
 
-    The bfloat16 backward passes of strided depthwise convolutions and of fused attention are about ten times
-    slower than their float32 and unfused counterparts (oneDNN, torch 2.x); on a GPU nothing is changed.
+    The bfloat16 backward passes of depthwise convolutions (with strides above all) and of fused attention are up to
+    ten times slower than their float32 and unfused counterparts (oneDNN, torch 2.x); on a GPU nothing is changed.
 
     Args:
-        network: The scorer.
-        recipe: Says whether bfloat16 is used at all, and which backbone blocks have no gradients.
+        network: The scorer, or a part of it.
+        recipe: Says whether bfloat16 is used at all.
     """
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -58,18 +58,16 @@ def fast_bfloat16(network: nn.Module, recipe: Recipe) -> Iterator[Autocast]:
     with ExitStack() as stack:
         if device == "cpu" and recipe.bf16:
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-            for module in slow_convolutions(network, recipe.frozen_blocks):
+            for module in slow_convolutions(network):
                 module.forward = partial(_in_float32, module)  # type: ignore[method-assign]
                 stack.callback(module.__dict__.pop, "forward")
         yield partial(torch.autocast, device, torch.bfloat16, enabled=recipe.bf16)
 
 
-def slow_convolutions(network: nn.Module, frozen_blocks: int) -> list[nn.Conv2d]:
-    """Returns the strided depthwise convolutions that gradients pass through."""
-    frozen = tuple(f"blocks.{index}." for index in range(frozen_blocks))
+def slow_convolutions(network: nn.Module) -> list[nn.Conv2d]:
+    """Returns the depthwise convolutions that are trained."""
     return [
         module
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d) and module.groups > 1 and max(module.stride) > 1
-        if not any(part in f"{name}." for part in frozen)
+        for module in network.modules()
+        if isinstance(module, nn.Conv2d) and module.groups > 1 and module.weight.requires_grad
     ]

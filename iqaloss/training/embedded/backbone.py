@@ -1,0 +1,210 @@
+"""Training of the backbone itself on human scores, before anything is fitted to what it sees."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from iqaloss.scorers.mdiqa.fusion import appearance_maps, level_statistics
+from iqaloss.scorers.mdiqa.model import MDIQA
+from iqaloss.training.embedded.engine import Half, gradients
+from iqaloss.training.embedded.objectives import human_loss
+from iqaloss.training.embedded.readers import noisy_read
+from iqaloss.training.embedded.run import Run
+from iqaloss.training.embedded.speed import Autocast, fast_bfloat16
+from iqaloss.training.embedded.statistics import SIDE, stored, view_statistics
+from iqaloss.training.embedded.views import epoch_rows, resize, scored_views, step_generator
+from iqaloss.training.embedded.warmstart import trunk_of
+
+BACKBONE = "backbone.pt"
+
+
+class Taught(nn.Module):
+    """The backbone and a reader of its statistics, which is left behind when the backbone has been trained.
+
+    Args:
+        scorer: The scorer whose backbone is trained, in place.
+    """
+
+    center: Tensor
+    spread: Tensor
+
+    def __init__(self, scorer: MDIQA) -> None:
+        super().__init__()
+        part = scorer.statistics
+        if part is None:
+            raise ValueError("training the backbone needs a configuration with statistics > 0")
+        self.normalise, self.trunk = scorer.normalise, trunk_of(scorer)
+        self.reader = copy.deepcopy(part.local)
+        last: Any = self.reader[-1]
+        nn.init.kaiming_uniform_(last.weight, a=math.sqrt(5))  # from zero, its first layer would hardly be trained
+        self.register_buffer("center", part.center.clone())
+        self.register_buffer("spread", part.spread.clone())
+
+    def standard(self, views: Tensor, autocast: Autocast) -> Tensor:
+        """Returns standardised statistics ``[B, K]`` of views ``[B, 3, H, W]``, with a graph."""
+        with autocast():
+            levels = self.trunk(self.normalise(views).contiguous(memory_format=torch.channels_last))
+        return (level_statistics([appearance_maps(views), *levels]) - self.center) / self.spread
+
+    def overall(self, standard: Tensor, noise: torch.Generator | None = None) -> Tensor:
+        """Returns the score that people would give, ``[B]``; with noise and dropout where a generator is given."""
+        read = self.reader(standard) if noise is None else noisy_read(self.reader, standard, noise)
+        return 0.5 + 0.125 * read.mean(dim=1)
+
+
+class BackboneTrainer:
+    """Trains a scorer's backbone; every step depends on its number, the seed and the state alone.
+
+    Two threads share each step: each has half of the photographs.
+
+    Args:
+        scorer: The scorer with ImageNet weights in its backbone.
+        run: Photographs, scores, settings, and the folder of the checkpoint.
+    """
+
+    def __init__(self, scorer: MDIQA, run: Run) -> None:
+        self.run, self.scorer, self.recipe = run, scorer, run.recipe
+        self.net = Taught(scorer).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.scores, self.step = run.scores, 0
+        trunk: Any = self.net.trunk
+        held = [trunk.conv_stem, *list(trunk.blocks)[: self.recipe.frozen_blocks]]
+        held += [module for module in trunk.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        for module in held:
+            module.requires_grad_(False)
+        rates = {trunk: self.recipe.trunk_rate, self.net.reader: self.recipe.fusion_rate}
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in part.parameters() if p.requires_grad], "lr": rate, "peak": rate}
+            for part, rate in rates.items()
+        ]
+        self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=self.recipe.weight_decay)
+        self.trained = [parameter for group in groups for parameter in group["params"]]
+        each = max(1, torch.get_num_threads() // 2)
+        self.pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(each,))
+
+    def start(self) -> None:
+        """Fits the reader of people's scores to the backbone as it is: a random one would teach it nonsense."""
+        images, rows, net = self.run.images, self.run.training, self.net
+
+        def compute() -> list[tuple[Tensor, ...]]:
+            found: list[tuple[Tensor, ...]] = []
+            for first in range(0, len(rows), 32):
+                views = torch.stack([resize(images.full(i), SIDE, SIDE) for i in rows[first : first + 32]])
+                found.append((view_statistics(self.scorer, views, self.recipe.bf16),))
+                self.run.progress("statistics before the backbone", first, len(rows))
+            return found
+
+        (statistics,) = stored(self.run.out / "before.pt", compute)
+        net.center.copy_(statistics.mean(dim=0))
+        net.spread.copy_(statistics.std(dim=0).clamp_min(1e-3))
+        standard, scores = (statistics - net.center) / net.spread, self.scores[rows]
+        optimiser = torch.optim.AdamW(net.reader.parameters(), weight_decay=0.5)
+        total = max(2, self.recipe.overall_epochs * len(rows) // 256)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=total)
+        noise = step_generator(self.recipe.seed, 0, 4)
+        for _ in range(total):
+            chosen = torch.randint(len(rows), (256,), generator=noise)
+            overall = net.overall(standard[chosen], noise)
+            parts = human_loss(overall, overall[:, None].detach(), scores[chosen])
+            optimiser.zero_grad()
+            torch.stack(list(parts.values())).sum().backward()
+            optimiser.step()
+            schedule.step()
+        self.averaged = copy.deepcopy(net)
+
+    def train(self, save_every: int = 200) -> None:
+        """Trains to the end and leaves the averaged weights in the scorer, frozen."""
+        total = self.recipe.backbone_steps
+        while self.step < total:
+            parts = self.train_step()
+            said = " ".join(f"{name} {value:.3f}" for name, value in parts.items())
+            self.run.progress(f"backbone: {said}", self.step - 1, total)
+            if self.step % save_every == 0 or self.step == total:
+                self.save()
+        trunk_of(self.scorer).load_state_dict(self.averaged.trunk.state_dict())
+        trunk_of(self.scorer).requires_grad_(True)
+
+    def train_step(self) -> dict[str, float]:
+        """Does one step and returns the parts of its loss."""
+        recipe, step = self.recipe, self.step
+        start = min(1.0, (step + 1) / recipe.warmup)
+        factor = start * (0.5 + 0.5 * math.cos(math.pi * step / recipe.backbone_steps))
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["peak"] * factor
+        rows = epoch_rows(self.run.training, recipe.backbone_batch, recipe.seed, step)
+        with fast_bfloat16(self.net, recipe) as autocast:
+            waiting = [self.pool.submit(self.half, step, k, rows[k::2], autocast) for k in range(2)]
+            (parts, first), (_, second) = (half.result() for half in waiting)
+        for parameter, *grads in zip(self.trained, first, second):
+            given = [grad for grad in grads if grad is not None]
+            parameter.grad = 0.5 * torch.stack(given).sum(dim=0) if given else None
+        norm = nn.utils.clip_grad_norm_(self.trained, recipe.clip)
+        if not torch.isfinite(norm):
+            raise ValueError(f"the gradient of backbone step {step} is not finite: {parts}")
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        decay = min(recipe.backbone_ema, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for kept, current in zip(self.averaged.parameters(), self.net.parameters()):
+                kept.lerp_(current, 1.0 - decay)
+        self.step += 1
+        return parts
+
+    def half(self, step: int, number: int, rows: list[int], autocast: Autocast) -> Half:
+        """Returns loss parts and gradients of half a step."""
+        recipe, net = self.recipe, self.net
+        noise = step_generator(recipe.seed, step, 5 + number)
+        views = scored_views(self.run.images, rows, recipe, noise)
+        overall = net.overall(net.standard(views, autocast), noise)
+        parts = human_loss(overall, overall[:, None].detach(), self.scores[rows])
+        parts.pop("consistency")
+        return gradients(parts, self.trained)
+
+    def save(self) -> None:
+        """Writes the whole state to a temporary file and renames it."""
+        state = {
+            "step": self.step,
+            "recipe": json.dumps(dataclasses.asdict(self.run.recipe)),
+            "net": self.net.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        partial = self.run.out / (BACKBONE + ".partial")
+        torch.save(state, partial)
+        os.replace(partial, self.run.out / BACKBONE)
+
+    def resume(self) -> None:
+        """Continues from the checkpoint in the output folder.
+
+        Raises:
+            ValueError: If it was made with another recipe.
+        """
+        path = self.run.out / BACKBONE
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        mine = json.dumps(dataclasses.asdict(self.run.recipe))
+        if state["recipe"] != mine:
+            raise ValueError(f"{path} was made with the recipe {state['recipe']}, not with {mine}")
+        self.averaged = copy.deepcopy(self.net)
+        self.net.load_state_dict(state["net"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = int(state["step"])
+
+
+def train_backbone(scorer: MDIQA, run: Run) -> None:
+    """Trains the scorer's backbone in place, or continues where a run was cut off (:data:`BACKBONE` in its folder)."""
+    trainer = BackboneTrainer(scorer, run)
+    if (run.out / BACKBONE).is_file():
+        trainer.resume()
+    else:
+        trainer.start()
+        trainer.save()
+    trainer.train()

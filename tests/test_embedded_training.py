@@ -287,6 +287,19 @@ def test_command_explains_a_missing_table(tmp_path: Path, capsys: pytest.Capture
     assert "scores.csv" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("file", ["backbone.pt", "state.pt"])
+def test_command_does_not_overwrite_a_run(
+    file: str, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from iqaloss.training.embedded.commands import main
+
+    (tmp_path / file).write_bytes(b"")
+    code = main(["--data", str(photographs), "--weights", "none.safetensors", "--out", str(tmp_path)])
+    assert code == 2
+    assert "--resume" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
 def test_warm_start_is_stored_and_repeatable(photographs: Path, tmp_path: Path) -> None:
     from iqaloss.training.embedded.stages import warm_start
     from iqaloss.training.embedded.warmstart import initialise

@@ -36,7 +36,7 @@ safetensors), {gmacs:.2f} GMACs at 256x256. Digest, stored scores of a dozen pic
     python -m iqaloss.training.embedded publish run/mdiqa-mobile.safetensors --figures run/figures.json \\
         --limits iqaloss/training/embedded/limits.md --seeds run*/figures24.json --to FOLDER
 
-Seed {seed}, one uninterrupted run. The backbone starts from ImageNet weights; its batch norms and first two blocks keep
+Seed {seed}. The backbone starts from ImageNet weights; its batch norms and first two blocks keep
 them, the rest is trained on human scores for 3,000 steps of 24 photographs, and the averaged weights are kept. Means
 and standard deviations of colours, tones and all five backbone levels are then stored for every photograph and for
 4,096 groups of degraded versions; two small MLPs on them, one for the dimensions and one for the local scores, each the
@@ -65,11 +65,12 @@ Centre crops of {crop_images} of the validation photographs at their own resolut
 |---|---|---|---|---|
 {crops}
 
-Whole runs of the command above with other seeds (`--seed`), evaluated on the validation photographs and on clean ones
-(`--clean-limit 24 --json run/figures24.json`). Least: of the five dimensions.
+Whole runs of the command above with other seeds (`--seed`) and with or without training of the backbone
+(`--backbone-steps`), evaluated on the validation photographs and on clean ones (`--clean-limit 24 --json
+run/figures24.json`). Least: of the five dimensions.
 
-| seed | SRCC | PLCC | clean photographs | least selectivity | least tau | upscales in order |
-|---|---|---|---|---|---|---|
+| seed | backbone's steps | SRCC | PLCC | clean photographs | least selectivity | least tau | upscales in order |
+|---|---|---|---|---|---|---|---|
 {seeds}
 
 ## Dimensions
@@ -157,6 +158,7 @@ def model_card(data: dict[str, Any], limits: str) -> str:
     seeds = [
         _row(
             run["seed"],
+            f"{run['backbone_steps']:,}",
             *(f"{run[key]:.3f}" for key in ("srcc", "plcc")),
             run["pictures"],
             f"{run['selectivity']:.1f}",

@@ -88,6 +88,10 @@ def train(arguments: Sequence[str]) -> int:
     recipe = Recipe(**{name: value for name, value in vars(given).items() if name in fields})
     keep_memory()
     given.out.mkdir(parents=True, exist_ok=True)
+    resumed = given.resume and (given.out / STATE).is_file()
+    for file in (STATE, BACKBONE):
+        if (given.out / file).is_file() and not given.resume:
+            raise ValueError(f"{given.out / file} exists: pass --resume to continue, or another --out")
     rows = read_rows(given.data)
     training, _ = split_rows(rows)
     images = DecodedImages(rows, given.cache or given.out / "photographs.npy")
@@ -100,10 +104,6 @@ def train(arguments: Sequence[str]) -> int:
     load_imagenet(scorer, given.weights)
     initialise(scorer)
     run = Run(images, rows, training, recipe, given.out, progress)
-    resumed = given.resume and (given.out / STATE).is_file()
-    for file in (STATE, BACKBONE):
-        if (given.out / file).is_file() and not given.resume:
-            raise ValueError(f"{given.out / file} exists: pass --resume to continue, or another --out")
     if recipe.backbone_steps and not resumed:
         train_backbone(scorer, run)
     first = degraded_groups(run.source, recipe, step_generator(recipe.seed + 50, 0))

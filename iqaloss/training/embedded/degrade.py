@@ -218,9 +218,9 @@ def over_contrast(image: Tensor, strength: float, generator: Generator) -> Tenso
 
 DEGRADATIONS: tuple[Degradation, ...] = (
     Degradation("under-exposure", "brightness", under_exposure),
-    Degradation("over-exposure", "brightness", over_exposure, onset=0.1),
+    Degradation("over-exposure", "brightness", over_exposure, fall=0.5, onset=0.1),
     Degradation("gamma-dark", "brightness", gamma_dark, fall=0.6),
-    Degradation("gamma-bright", "brightness", gamma_bright, fall=0.6, onset=0.2),
+    Degradation("gamma-bright", "brightness", gamma_bright, fall=0.45, onset=0.2),
     Degradation("desaturation", "colorfulness", desaturate),
     Degradation("over-saturation", "colorfulness", over_saturate, fall=0.5, onset=0.1, free=("contrast",)),
     Degradation("low-contrast", "contrast", low_contrast),

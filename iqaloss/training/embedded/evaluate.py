@@ -164,17 +164,28 @@ def responses(
             "overall_fall": float(np.mean(overall, axis=0)[0]),
             "overall_tau": float(np.mean(overall, axis=0)[1]),
         }
+    return {
+        "pictures": len(pictures),
+        **response_matrix(falls),
+        "exposures": brightness_by_luminance(each, pictures),
+        "degradations": falls,
+    }
+
+
+def response_matrix(degradations: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns the 5 x 5 matrix, its selectivity and the mean taus from what each degradation does.
+
+    Args:
+        degradations: Name to ``fall`` (dimension to fall) and ``tau``.
+    """
     matrix = np.array(
-        [np.mean([list(falls[name]["fall"].values()) for name in RESPONSE[row]], axis=0) for row in DIMENSIONS]
+        [np.mean([list(degradations[name]["fall"].values()) for name in RESPONSE[row]], axis=0) for row in DIMENSIONS]
     )
     beside = np.abs(matrix - np.diag(np.diag(matrix))).max(axis=1)
     return {
-        "pictures": len(pictures),
         "matrix": matrix.tolist(),
         "selectivity": dict(zip(DIMENSIONS, (np.diag(matrix) / beside).tolist())),
-        "tau": {row: float(np.mean([falls[name]["tau"] for name in RESPONSE[row]])) for row in DIMENSIONS},
-        "exposures": brightness_by_luminance(each, pictures),
-        "degradations": falls,
+        "tau": {row: float(np.mean([degradations[name]["tau"] for name in RESPONSE[row]])) for row in DIMENSIONS},
     }
 
 

@@ -19,6 +19,7 @@ from iqaloss.scorers.checkpoints import sha256_of
 from iqaloss.scorers.registry import create_scorer
 from iqaloss.training.embedded.card import model_card
 from iqaloss.training.embedded.data import decode
+from iqaloss.training.embedded.evaluate import response_matrix
 from iqaloss.training.embedded.progress import Progress
 
 PICTURES = (
@@ -60,12 +61,13 @@ def picture_scores(scorer: Scorer) -> dict[str, dict[str, float]]:
 
 def spread(figures: dict[str, Any]) -> dict[str, float]:
     """Returns the figures by which seeds are compared."""
-    responses, validation = figures["responses"], figures["validation"]
+    validation, responses = figures["validation"], response_matrix(figures["responses"]["degradations"])
     return {
         "seed": figures["seed"],
+        "backbone_steps": figures.get("backbone_steps", 0),
         "srcc": validation["srcc"],
         "plcc": validation["plcc"],
-        "pictures": responses["pictures"],
+        "pictures": figures["responses"]["pictures"],
         "selectivity": min(responses["selectivity"].values()),
         "tau": min(responses["tau"].values()),
         "in_order": figures["upscaling"]["in_order"],

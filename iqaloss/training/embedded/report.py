@@ -93,10 +93,10 @@ def shipped() -> Path:
     return checkpoints.embedded_path(embedded)
 
 
-def seed_of(path: Path) -> int:
-    """Returns the seed that an exported file was trained with."""
+def made_with(path: Path) -> dict[str, int]:
+    """Returns the seed and the backbone's steps that an exported file was trained with."""
     recipe = json.loads(checkpoints.read_metadata(path)["recipe"])
-    return int(recipe["seed"])
+    return {"seed": int(recipe["seed"]), "backbone_steps": int(recipe.get("backbone_steps", 0))}
 
 
 def as_text(found: dict[str, Any]) -> str:
@@ -173,7 +173,7 @@ def evaluate(arguments: Sequence[str]) -> int:
     scorer = create_scorer(NAME, weights=file)
     parameters = sum(parameter.numel() for parameter in scorer.parameters())
     scorer = scorer.freeze().fold().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    found = {"parameters": parameters, "gmacs": gmacs(scorer), "seed": seed_of(file), **measure(scorer, given)}
+    found = {"parameters": parameters, "gmacs": gmacs(scorer), **made_with(file), **measure(scorer, given)}
     Progress.line(as_text(found))
     if given.pictures is not None:
         draw(scorer, found, given.pictures)

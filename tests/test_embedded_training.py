@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -285,6 +286,17 @@ def test_command_explains_a_missing_table(tmp_path: Path, capsys: pytest.Capture
     code = main(["--data", str(tmp_path), "--weights", "none.safetensors", "--out", str(tmp_path / "run")])
     assert code == 2
     assert "scores.csv" in capsys.readouterr().err
+
+
+def test_figures_of_two_files_are_not_published_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from iqaloss.training.embedded.commands import main
+
+    parts = [tmp_path / "a.json", tmp_path / "b.json"]
+    for seed, path in enumerate(parts):
+        path.write_text(json.dumps({"parameters": 1, "gmacs": 0.5, "seed": seed}), encoding="utf-8")
+    code = main(["publish", "none.safetensors", "--figures", *map(str, parts), "--to", str(tmp_path)])
+    assert code == 2
+    assert "b.json is of another file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("file", ["backbone.pt", "state.pt"])

@@ -67,7 +67,8 @@ Centre crops of {crop_images} of the validation photographs at their own resolut
 
 Whole runs of the command above with other seeds (`--seed`) and with or without training of the backbone
 (`--backbone-steps`), evaluated on the validation photographs and on clean ones (`--clean-limit 24 --json
-run/figures24.json`). Least: of the five dimensions.
+run/figures24.json`). Least: of the five dimensions. Runs without training of the backbone were made when too much light
+still counted as much as too little.
 
 | seed | backbone's steps | SRCC | PLCC | clean photographs | least selectivity | least tau | upscales in order |
 |---|---|---|---|---|---|---|---|

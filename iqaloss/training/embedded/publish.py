@@ -81,15 +81,23 @@ def publish(arguments: Sequence[str]) -> int:
         description="Put a trained file where the package takes it from, with digest, figures, stored scores and card.",
     )
     parser.add_argument("file", type=Path, help="safetensors file written by the training")
-    parser.add_argument("--figures", type=Path, required=True, help="JSON file written by the evaluate command")
+    parser.add_argument(
+        "--figures", type=Path, required=True, nargs="+", help="JSON files of evaluate: one, or one for each part of it"
+    )
     parser.add_argument("--to", type=Path, required=True, help="folder, such as iqaloss/scorers/embedded")
     parser.add_argument("--limits", type=Path, help="Markdown list of what the scorer does badly, for the card's end")
     parser.add_argument("--seeds", type=Path, nargs="*", default=[], help="JSON files of evaluate, one for each seed")
     given = parser.parse_args(arguments)
+    figures: dict[str, Any] = {}
+    for path in given.figures:
+        part = json.loads(path.read_text(encoding="utf-8"))
+        others = {key for key in ("parameters", "gmacs", "seed") if figures.get(key, part[key]) != part[key]}
+        if others:
+            raise ValueError(f"{path} is of another file than {given.figures[0]}: {', '.join(sorted(others))} differ")
+        figures |= part
     target = given.to / "mdiqa-mobile.safetensors"
     shutil.copyfile(given.file, target.with_suffix(".partial"))
     os.replace(target.with_suffix(".partial"), target)
-    figures = json.loads(given.figures.read_text(encoding="utf-8"))
     figures.get("gradients", {}).pop("spectrum", None)  # a megabyte; its picture is beside the card
     card = {
         "sha256": sha256_of(target),

@@ -64,7 +64,7 @@ register_scorer(
         dimensions=TECHNICAL,
         mean=(127 / 255,) * 3,
         std=(128 / 255,) * 3,
-        fr_scale=0.0123,
+        fr_scale=0.0136,
         fr_reason=_FR_REASON,
         dimensions_elsewhere={
             name: "the embedded model judges technical quality only; the official checkpoint of 'mdiqa' has it"
@@ -72,7 +72,7 @@ register_scorer(
         },
         embedded=EmbeddedFile(
             "mdiqa-mobile.safetensors",
-            "f1f8c15d00d34815f7a74aaf4d7afa3020c3cdcaf18766be41d2326e040eb9d4",
+            "292ac2c9e84533f0733f436a8df357afcc311163099828a7159686a842af004e",
             "see mdiqa-mobile.md",
         ),
     ),

@@ -191,8 +191,8 @@ def model_card(data: dict[str, Any], limits: str) -> str:
     ]
     gradients = figures["gradients"]
     opened = (
-        " The official\n  test split was opened for three files, two earlier ones and this one, each when nothing was"
-        "\n  chosen any more."
+        " The official\n  test split was opened for four files: two that shipped before, one whose upscales were out of"
+        " order\n  too often, and this one. Nothing was chosen by it."
     )
     return _TEXT.format(
         parameters=figures["parameters"],

@@ -159,15 +159,22 @@ def observed_versions(
 ) -> tuple[Seen, Tensor, Tensor]:
     """Returns what the whole scorer sees of degraded versions ``[G, V, ...]``, their targets and matching dimensions.
 
-    They keep the order of the overall score only: a quarter of the warm start's groups is enough.
+    They keep the order of the overall score only: a quarter of the warm start's groups is enough. As many again are
+    upscales, what the loss is made for: among the others there are too few for their order to be learnt.
     """
     recipe = dataclasses.replace(recipe, groups=8)
-    total = max(1, recipe.warm_groups // 4 // recipe.groups)
+    total = 2 * max(1, recipe.warm_groups // 4 // recipe.groups)
+    upscales = tuple(item for item in source.degradations if "upscaling" in item.name)
+    kinds = [
+        (source, recipe),
+        (dataclasses.replace(source, degradations=upscales), dataclasses.replace(recipe, base_share=0.0)),
+    ]
 
     def compute() -> list[tuple[Tensor, ...]]:
         found: list[tuple[Tensor, ...]] = []
         for step in range(total):
-            groups = degraded_groups(source, recipe, step_generator(recipe.seed + 40, step))
+            given, how = kinds[step % 2]
+            groups = degraded_groups(given, how, step_generator(recipe.seed + 40, step))
             seen = observe(scorer, torch.cat([group.images for group in groups]), recipe.bf16)
             shape = (len(groups), recipe.versions)
             targets, _, matching = stack_groups(groups)

@@ -143,12 +143,13 @@ def degraded_group(
 
 
 def degraded_groups(source: Source, recipe: Recipe, generator: Generator) -> list[Group]:
-    """Returns the groups of a step, all of one crop size; every dimension is drawn equally often."""
+    """Returns the groups of a step, all of one crop size; every dimension that can be lost is drawn equally often."""
     images, clean, degradations = source.images, source.clean, source.degradations
+    lost = [name for name in DIMENSIONS if any(item.dimension == name for item in degradations)]
     size = min(recipe.crop_sizes[_pick(generator, len(recipe.crop_sizes))], int(images.array.shape[1]))
     groups = []
     for _ in range(recipe.groups):
-        name = DIMENSIONS[_pick(generator, len(DIMENSIONS))]
+        name = lost[_pick(generator, len(lost))]
         fitting = [item for item in degradations if item.dimension == name]
         item = fitting[_pick(generator, len(fitting))]
         crop = clean_crop(images, clean[_pick(generator, len(clean))], size, generator)

@@ -128,7 +128,7 @@ def test_dimensions_move_alone_and_in_order_on_photographs_never_seen(
     plain = {name for names in evaluate.RESPONSE.values() for name in names}
     found = evaluate.responses(scorer, berkeley, lambda *_: None, only=plain)
     assert min(found["selectivity"].values()) >= 3.0, found["selectivity"]
-    assert min(found["tau"].values()) >= 0.9, found["tau"]  # five photographs; the hundred of the card have .96 and more
+    assert min(found["tau"].values()) >= 0.9, found["tau"]  # the hundred of the card have .96 and more
     assert all(item["overall_fall"] > 0 for item in found["degradations"].values())
 
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
-import json
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from iqaloss.scorers.mdiqa.fusion import appearance_maps, level_statistics
 from iqaloss.scorers.mdiqa.model import MDIQA
-from iqaloss.training.embedded.engine import Half, gradients
-from iqaloss.training.embedded.objectives import human_loss
+from iqaloss.training.embedded.descent import Half, average, descend, gradients, load_state, save_state
+from iqaloss.training.embedded.objectives import score_loss
 from iqaloss.training.embedded.readers import noisy_read
 from iqaloss.training.embedded.run import Run
 from iqaloss.training.embedded.speed import Autocast, fast_bfloat16
-from iqaloss.training.embedded.statistics import SIDE, stored, view_statistics
+from iqaloss.training.embedded.statistics import SIDE, stored, trunk_statistics, view_statistics
 from iqaloss.training.embedded.views import epoch_rows, resize, scored_views, step_generator
 from iqaloss.training.embedded.warmstart import trunk_of
 
@@ -51,14 +47,12 @@ class Taught(nn.Module):
 
     def standard(self, views: Tensor, autocast: Autocast) -> Tensor:
         """Returns standardised statistics ``[B, K]`` of views ``[B, 3, H, W]``, with a graph."""
-        with autocast():
-            levels = self.trunk(self.normalise(views).contiguous(memory_format=torch.channels_last))
-        return (level_statistics([appearance_maps(views), *levels]) - self.center) / self.spread
+        return (trunk_statistics(self.normalise, self.trunk, views, autocast) - self.center) / self.spread
 
     def overall(self, standard: Tensor, noise: torch.Generator | None = None) -> Tensor:
         """Returns the score that people would give, ``[B]``; with noise and dropout where a generator is given."""
         read = self.reader(standard) if noise is None else noisy_read(self.reader, standard, noise)
-        return 0.5 + 0.125 * read.mean(dim=1)
+        return 0.5 + 0.125 * read.mean(dim=1)  # an eighth keeps a random start near plausible scores
 
 
 class BackboneTrainer:
@@ -74,6 +68,7 @@ class BackboneTrainer:
     def __init__(self, scorer: MDIQA, run: Run) -> None:
         self.run, self.scorer, self.recipe = run, scorer, run.recipe
         self.net = Taught(scorer).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.averaged = copy.deepcopy(self.net)
         self.scores, self.step = run.scores, 0
         trunk: Any = self.net.trunk
         held = [trunk.conv_stem, *list(trunk.blocks)[: self.recipe.frozen_blocks]]
@@ -113,15 +108,14 @@ class BackboneTrainer:
         for _ in range(total):
             chosen = torch.randint(len(rows), (256,), generator=noise)
             overall = net.overall(standard[chosen], noise)
-            parts = human_loss(overall, overall[:, None].detach(), scores[chosen])
             optimiser.zero_grad()
-            torch.stack(list(parts.values())).sum().backward()
+            torch.stack(list(score_loss(overall, scores[chosen]).values())).sum().backward()
             optimiser.step()
             schedule.step()
-        self.averaged = copy.deepcopy(net)
+        self.averaged.load_state_dict(net.state_dict())
 
     def train(self, save_every: int = 200) -> None:
-        """Trains to the end and leaves the averaged weights in the scorer, frozen."""
+        """Trains to the end and leaves the averaged weights in the scorer, as trainable as they came."""
         total = self.recipe.backbone_steps
         while self.step < total:
             parts = self.train_step()
@@ -142,61 +136,33 @@ class BackboneTrainer:
         rows = epoch_rows(self.run.training, recipe.backbone_batch, recipe.seed, step)
         with fast_bfloat16(self.net, recipe) as autocast:
             waiting = [self.pool.submit(self.half, step, k, rows[k::2], autocast) for k in range(2)]
-            (parts, first), (_, second) = (half.result() for half in waiting)
-        for parameter, *grads in zip(self.trained, first, second):
-            given = [grad for grad in grads if grad is not None]
-            parameter.grad = 0.5 * torch.stack(given).sum(dim=0) if given else None
-        norm = nn.utils.clip_grad_norm_(self.trained, recipe.clip)
-        if not torch.isfinite(norm):
-            raise ValueError(f"the gradient of backbone step {step} is not finite: {parts}")
-        self.optimiser.step()
-        self.optimiser.zero_grad()
-        decay = min(recipe.backbone_ema, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for kept, current in zip(self.averaged.parameters(), self.net.parameters()):
-                kept.lerp_(current, 1.0 - decay)
+            halves = [half.result() for half in waiting]
+        parts = descend(self.optimiser, self.trained, halves, recipe.clip, f"backbone step {step}")
+        average(self.averaged, self.net, step, recipe.backbone_ema)
         self.step += 1
         return parts
 
     def half(self, step: int, number: int, rows: list[int], autocast: Autocast) -> Half:
-        """Returns loss parts and gradients of half a step."""
+        """Returns loss parts and gradients of half a step; each half has half of the weight."""
         recipe, net = self.recipe, self.net
         noise = step_generator(recipe.seed, step, 5 + number)
         views = scored_views(self.run.images, rows, recipe, noise)
         overall = net.overall(net.standard(views, autocast), noise)
-        parts = human_loss(overall, overall[:, None].detach(), self.scores[rows])
-        parts.pop("consistency")
-        return gradients(parts, self.trained)
+        parts = score_loss(overall, self.scores[rows])
+        return gradients({name: 0.5 * value for name, value in parts.items()}, self.trained)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What a checkpoint holds beside the step and the recipe."""
+        return {"net": self.net, "averaged": self.averaged, "optimiser": self.optimiser}
 
     def save(self) -> None:
-        """Writes the whole state to a temporary file and renames it."""
-        state = {
-            "step": self.step,
-            "recipe": json.dumps(dataclasses.asdict(self.run.recipe)),
-            "net": self.net.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-        }
-        partial = self.run.out / (BACKBONE + ".partial")
-        torch.save(state, partial)
-        os.replace(partial, self.run.out / BACKBONE)
+        """Stores the whole state in the output folder."""
+        save_state(self.run.out / BACKBONE, self.recipe, self.step, self.parts)
 
     def resume(self) -> None:
-        """Continues from the checkpoint in the output folder.
-
-        Raises:
-            ValueError: If it was made with another recipe.
-        """
-        path = self.run.out / BACKBONE
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        mine = json.dumps(dataclasses.asdict(self.run.recipe))
-        if state["recipe"] != mine:
-            raise ValueError(f"{path} was made with the recipe {state['recipe']}, not with {mine}")
-        self.averaged = copy.deepcopy(self.net)
-        self.net.load_state_dict(state["net"])
-        self.averaged.load_state_dict(state["averaged"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step = int(state["step"])
+        """Continues from the checkpoint in the output folder (see :func:`load_state`)."""
+        self.step = load_state(self.run.out / BACKBONE, self.recipe, self.parts)
 
 
 def train_backbone(scorer: MDIQA, run: Run) -> None:

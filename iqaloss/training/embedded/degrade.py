@@ -34,6 +34,7 @@ class Degradation:
         onset: Strength up to which the dimension does not fall (mild sharpening is no fault, and a photograph
             is taken as bright as it may be: were mild brightening a fault, mild darkening would be a merit).
         free: Other dimensions that it may move: they are given no target.
+        upscales: Whether it is an enlarged image: what super-resolution starts from, or makes of that.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Degradation:
     fall: float = 0.7
     onset: float = 0.0
     free: tuple[str, ...] = ()
+    upscales: bool = False
 
     def target_fall(self, strength: float) -> float:
         """Returns how far the target falls below the clean photograph's."""
@@ -231,7 +233,7 @@ DEGRADATIONS: tuple[Degradation, ...] = (
     Degradation("jpeg", "noisiness", jpeg, fall=0.6, free=("sharpness",)),
     Degradation("defocus", "sharpness", defocus),
     Degradation("motion-blur", "sharpness", motion_blur),
-    Degradation("upscaling", "sharpness", upscaled),
+    Degradation("upscaling", "sharpness", upscaled, upscales=True),
     Degradation("over-smoothing", "sharpness", smooth, fall=0.6),
     Degradation("over-sharpening", "sharpness", over_sharpen, fall=0.4, onset=0.2, free=("noisiness", "contrast")),
 )

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
-import json
 import math
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +14,7 @@ from torch import Generator, Tensor, nn
 
 from iqaloss.scorers.base import Request
 from iqaloss.scorers.mdiqa.model import MDIQA
+from iqaloss.training.embedded.descent import Half, average, descend, gradients, load_state, save_state
 from iqaloss.training.embedded.objectives import degradation_loss, head_loss, human_loss, quiet_loss
 from iqaloss.training.embedded.readers import noisy_read
 from iqaloss.training.embedded.recipe import Recipe
@@ -29,7 +27,6 @@ Report = Callable[[int, dict[str, float]], None]
 STATE = "state.pt"
 FAINT = 2.0 / 255.0
 """Standard deviation of the noise that probes the gradient's norm."""
-Half = tuple[dict[str, float], list["Tensor | None"]]
 
 
 def parameter_groups(scorer: MDIQA, recipe: Recipe) -> list[dict[str, Any]]:
@@ -58,12 +55,6 @@ def rate_factor(step: int, recipe: Recipe) -> float:
     if step < recipe.warmup:
         return (step + 1) / recipe.warmup
     return 0.5 + 0.5 * math.cos(math.pi * (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup))
-
-
-def gradients(parts: dict[str, Tensor], trained: list[nn.Parameter]) -> Half:
-    """Returns the values of loss parts and the gradients of their sum."""
-    grads = torch.autograd.grad(torch.stack(list(parts.values())).sum(), trained, allow_unused=True)
-    return {name: float(value.detach()) for name, value in parts.items()}, list(grads)
 
 
 class Trainer:
@@ -114,19 +105,8 @@ class Trainer:
                 # The halves share nothing but the weights: two threads keep two cores busy without waiting inside.
                 both = (self.human_half, self.degraded_half)
                 results = [half.result() for half in [self.pool.submit(h, step, trained, autocast) for h in both]]
-        parts: dict[str, float] = {}
-        for found, _ in results:
-            parts.update(found)
-        for parameter, *grads in zip(trained, *(grads for _, grads in results)):
-            given = [grad for grad in grads if grad is not None]
-            parameter.grad = torch.stack(given).sum(dim=0) if len(given) > 1 else given[0] if given else None
-
-        norm = nn.utils.clip_grad_norm_(trained, recipe.clip)
-        if not torch.isfinite(norm):
-            raise ValueError(f"the gradient of step {step} is not finite: {parts}")
-        self.optimiser.step()
-        self.optimiser.zero_grad()
-        self.average()
+        parts = descend(self.optimiser, trained, results, recipe.clip, f"step {step}")
+        average(self.averaged, self.scorer, step, recipe.ema)
         self.step += 1
         return parts
 
@@ -188,43 +168,15 @@ class Trainer:
                 scores = scores + (noisy_read(part.local, standard, noise) - part.local(standard)).float()
         return self.scorer.fuse(scores * out.extras["weights"].float()).squeeze(1), dimensions
 
-    @torch.no_grad()
-    def average(self) -> None:
-        """Moves the averaged weights towards the current ones; faster in the beginning."""
-        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
-        for kept, current in zip(self.averaged.parameters(), self.scorer.parameters()):
-            if current.requires_grad:
-                kept.lerp_(current, 1.0 - decay)
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What a checkpoint holds beside the step and the recipe."""
+        return {"scorer": self.scorer, "averaged": self.averaged, "optimiser": self.optimiser}
 
     def save(self) -> None:
-        """Writes the whole state to a temporary file and renames it."""
-        self.out.mkdir(parents=True, exist_ok=True)
-        state = {
-            "step": self.step,
-            "recipe": json.dumps(dataclasses.asdict(self.recipe)),
-            "scorer": self.scorer.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-        }
-        partial = self.out / (STATE + ".partial")
-        torch.save(state, partial)
-        os.replace(partial, self.out / STATE)
+        """Stores the whole state in the output folder."""
+        save_state(self.out / STATE, self.recipe, self.step, self.parts)
 
     def resume(self) -> None:
-        """Continues from the checkpoint in the output folder.
-
-        Raises:
-            FileNotFoundError: If there is none.
-            ValueError: If it was made with another recipe.
-        """
-        path = self.out / STATE
-        if not path.is_file():
-            raise FileNotFoundError(f"nothing to resume: {path} does not exist")
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        mine = json.dumps(dataclasses.asdict(self.recipe))
-        if state["recipe"] != mine:
-            raise ValueError(f"{path} was made with the recipe {state['recipe']}, not with {mine}")
-        self.scorer.load_state_dict(state["scorer"])
-        self.averaged.load_state_dict(state["averaged"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step = int(state["step"])
+        """Continues from the checkpoint in the output folder (see :func:`load_state`)."""
+        self.step = load_state(self.out / STATE, self.recipe, self.parts)

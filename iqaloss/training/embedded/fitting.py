@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from iqaloss.scorers.mdiqa.model import MDIQA
-from iqaloss.training.embedded.objectives import degradation_loss, human_loss, plcc_loss, ranking_loss
+from iqaloss.training.embedded.objectives import degradation_loss, human_loss, score_loss
 from iqaloss.training.embedded.progress import Report
 from iqaloss.training.embedded.readers import Readers, draw
 from iqaloss.training.embedded.recipe import Recipe
@@ -150,9 +150,9 @@ def fit_overall(
         chosen = draw(recipe.readers, len(scores), 256, generator)
         photographs = scored.where(chosen)
         found = fuse(photographs, readers(photographs.standard, generator, 0.5, 0.5))
-        losses = []
+        losses: list[Tensor] = []
         for each, wanted in zip(found, scores[chosen]):
-            losses += [plcc_loss(each, wanted), 5.0 * F.mse_loss(each, wanted), ranking_loss(each, wanted)]
+            losses += score_loss(each, wanted).values()
         groups = draw(recipe.readers, len(falls), 32, generator)
         versions = degraded.where(groups)  # [K, G, V, ...]
         local = readers(versions.standard.flatten(1, 2), generator, 0.0, 0.5).unflatten(1, versions.standard.shape[1:3])

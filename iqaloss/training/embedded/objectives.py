@@ -23,15 +23,18 @@ def ranking_loss(prediction: Tensor, target: Tensor, least: float = 0.05) -> Ten
     return F.relu(0.5 * wanted - found)[pairs].mean() if bool(pairs.any()) else prediction.sum() * 0.0
 
 
-def human_loss(overall: Tensor, dimensions: Tensor, scores: Tensor) -> dict[str, Tensor]:
-    """Returns the parts that tie the overall score ``[B]``, and weakly the dimensions ``[B, D]``, to human scores."""
-    mean = dimensions.mean(dim=1)
+def score_loss(overall: Tensor, scores: Tensor) -> dict[str, Tensor]:
+    """Returns the parts that tie the overall score ``[B]`` to human scores ``[B]``: PLCC, squared error, ranking."""
     return {
         "plcc": plcc_loss(overall, scores),
         "mse": 5.0 * F.mse_loss(overall, scores),
         "rank": ranking_loss(overall, scores),
-        "consistency": 0.5 * F.mse_loss(mean, scores),
     }
+
+
+def human_loss(overall: Tensor, dimensions: Tensor, scores: Tensor) -> dict[str, Tensor]:
+    """Returns the parts that tie the overall score ``[B]``, and weakly the dimensions ``[B, D]``, to human scores."""
+    return score_loss(overall, scores) | {"consistency": 0.5 * F.mse_loss(dimensions.mean(dim=1), scores)}
 
 
 def degradation_loss(

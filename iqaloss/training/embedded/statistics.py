@@ -6,10 +6,11 @@ import dataclasses
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from iqaloss.scorers.base import Request
 from iqaloss.scorers.mdiqa.fusion import appearance_maps, level_statistics
@@ -17,6 +18,7 @@ from iqaloss.scorers.mdiqa.model import MDIQA
 from iqaloss.training.embedded.data import DecodedImages
 from iqaloss.training.embedded.progress import Report
 from iqaloss.training.embedded.recipe import Recipe
+from iqaloss.training.embedded.speed import Autocast
 from iqaloss.training.embedded.views import (
     Source,
     degraded_groups,
@@ -74,9 +76,17 @@ def observe(scorer: MDIQA, views: Tensor, bf16: bool = True) -> Seen:
 @torch.no_grad()
 def view_statistics(scorer: MDIQA, views: Tensor, bf16: bool = True) -> Tensor:
     """Returns the statistics ``[B, K]`` of views ``[B, 3, H, W]`` under the scorer's backbone."""
-    batch = scorer.normalise(views).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(views.device.type, torch.bfloat16, enabled=bf16):
-        levels = trunk_of(scorer).eval()(batch)  # stored batch statistics
+    autocast = partial(torch.autocast, views.device.type, torch.bfloat16, enabled=bf16)
+    return trunk_statistics(scorer.normalise, trunk_of(scorer).eval(), views, autocast)  # stored batch statistics
+
+
+def trunk_statistics(
+    normalise: Callable[[Tensor], Tensor], trunk: nn.Module, views: Tensor, autocast: Autocast
+) -> Tensor:
+    """Returns the statistics ``[B, K]`` of views ``[B, 3, H, W]`` under a backbone, with a graph where one is built."""
+    batch = normalise(views).contiguous(memory_format=torch.channels_last)
+    with autocast():
+        levels = trunk(batch)
     return level_statistics([appearance_maps(views), *levels])
 
 
@@ -164,7 +174,7 @@ def observed_versions(
     """
     recipe = dataclasses.replace(recipe, groups=8)
     total = 2 * max(1, recipe.warm_groups // 4 // recipe.groups)
-    upscales = tuple(item for item in source.degradations if "upscaling" in item.name)
+    upscales = tuple(item for item in source.degradations if item.upscales)
     kinds = [
         (source, recipe),
         (dataclasses.replace(source, degradations=upscales), dataclasses.replace(recipe, base_share=0.0)),

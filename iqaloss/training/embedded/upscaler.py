@@ -91,4 +91,4 @@ def network_upscaling(network: Upscaler) -> Degradation:
             repaired: Tensor = network(resample(image, shrinkage(strength))[None])[0]
         return repaired.clamp(0.0, 1.0)
 
-    return Degradation("network-upscaling", "sharpness", apply, fall=0.6)
+    return Degradation("network-upscaling", "sharpness", apply, fall=0.6, upscales=True)

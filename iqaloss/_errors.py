@@ -33,6 +33,20 @@ def check_choice(kind: str, given: str, allowed: Iterable[str]) -> str:
     return given
 
 
+def check_device(name: str) -> str:
+    """Returns ``name`` when tensors can be made on that device and raises ``ValueError`` otherwise."""
+    import torch
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # a build without CUDA asserts
+        kinds = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps}
+        usable = ["cpu", *(kind for kind, backend in kinds.items() if backend.is_available())]
+        why = str(error).splitlines()[0]
+        raise ValueError(f"device {name!r} cannot be used: {why} Usable here: {', '.join(usable)}") from error
+    return name
+
+
 def missing_package(package: str, extra: str, purpose: str) -> ImportError:
     """Returns the error for an optional package that is not installed."""
     return ImportError(f"{purpose} needs the package {package!r}: pip install 'iqaloss[{extra}]'")

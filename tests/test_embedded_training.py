@@ -288,6 +288,37 @@ def test_command_explains_a_missing_table(tmp_path: Path, capsys: pytest.Capture
     assert "scores.csv" in capsys.readouterr().err
 
 
+def test_command_explains_a_device_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    from iqaloss.training.embedded.commands import main
+
+    places = ["--data", "none", "--weights", "none.safetensors", "--out", "none"]
+    assert main([*places, "--device", "cdua"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: device 'cdua' cannot be used")
+    assert "Usable here: cpu" in said
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_every_stage_runs_on_a_gpu(photographs: Path, tmp_path: Path) -> None:
+    from iqaloss.training.embedded.backbone import train_backbone
+    from iqaloss.training.embedded.engine import Trainer
+    from iqaloss.training.embedded.stages import refit, warm_start
+    from iqaloss.training.embedded.warmstart import initialise, scale_pyramid
+
+    recipe = dataclasses.replace(TINY_RECIPE, warm_epochs=2, warm_groups=16, overall_epochs=40)
+    run = dataclasses.replace(_run(photographs, tmp_path, recipe), device="cuda")
+    scorer = create_tiny("mdiqa-mobile", frozen=False)
+    assert isinstance(scorer, MDIQA)
+    initialise(scorer)
+    train_backbone(scorer, run)
+    scale_pyramid(scorer, torch.stack([run.images.full(index) for index in range(12)]))
+    warm_start(scorer, run)
+    trainer = Trainer(scorer, run)
+    trainer.run(recipe.steps, lambda step, parts: None)
+    refit(trainer.averaged, run)
+    assert {value.device.type for value in trainer.averaged.state_dict().values()} == {"cuda"}
+
+
 def test_figures_of_two_files_are_not_published_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from iqaloss.training.embedded.commands import main
 

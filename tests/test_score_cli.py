@@ -366,6 +366,20 @@ def test_evaluate_compares_a_dimension_with_its_column(
     assert "did you mean 'sharpness'" in told
 
 
+@pytest.mark.parametrize("command", ["score", "score --out", "evaluate"])
+def test_a_device_that_is_not_there_is_named(
+    command: str, table: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = {
+        "score": ["score", str(table.parent)],
+        "score --out": ["score", str(table.parent), "--out", str(tmp_path / "scores")],
+        "evaluate": ["evaluate", "mdiqa-mobile", "--data", str(table)],
+    }[command]
+    _, told = call([*words, "--weights", str(weights), "--device", "cdua"], capsys, status=2)
+    assert "device 'cdua' cannot be used" in told
+    assert "Usable here: cpu" in " ".join(told.split())
+
+
 def test_evaluate_turns_dmos_round(photos: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = []
     for column in ("mos", "dmos"):

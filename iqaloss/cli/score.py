@@ -82,13 +82,14 @@ def load_scorer(name: str, weights: Path | str | None) -> Scorer:
 
 
 def _rows(model: Scorer, source: Source, options: RunOptions) -> Iterator[Row]:
+    from iqaloss._errors import check_device
     from iqaloss.evaluation.ranks import Ranks
     from iqaloss.evaluation.runner import chunks_of, score_items
 
     ranks = Ranks.from_environment()
     if ranks.world > 1:
         raise ValueError("several processes need --out, a folder that all of them see")
-    place = ranks.device(options.device)
+    place = check_device(ranks.device(options.device))
     model = model.to(place)
     for items in chunks_of(source, options.chunk):
         rows = dict(score_items(model, items, options, place))

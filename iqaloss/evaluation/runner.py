@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from iqaloss._errors import check_device
 from iqaloss.evaluation.parts import Parts, Row, fingerprint
 from iqaloss.evaluation.ranks import Ranks
 from iqaloss.evaluation.sources import Item, Source
@@ -172,7 +173,7 @@ def score_source(
         progress: Called with the number of images after each chunk of this process.
     """
     options, ranks = options or RunOptions(), ranks or Ranks.from_environment()
-    device = ranks.device(options.device)
+    device = check_device(ranks.device(options.device))
     scorer = scorer.to(device)
     chunks = images = scored = resumed = 0
     for chunk, items in enumerate(chunks_of(source, options.chunk)):

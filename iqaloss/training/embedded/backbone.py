@@ -16,8 +16,8 @@ from iqaloss.training.embedded.objectives import score_loss
 from iqaloss.training.embedded.readers import noisy_read
 from iqaloss.training.embedded.run import Run
 from iqaloss.training.embedded.speed import Autocast, fast_bfloat16
-from iqaloss.training.embedded.statistics import SIDE, stored, trunk_statistics, view_statistics
-from iqaloss.training.embedded.views import epoch_rows, resize, scored_views, step_generator
+from iqaloss.training.embedded.statistics import batches, stored, trunk_statistics, view_statistics, whole_views
+from iqaloss.training.embedded.views import epoch_rows, scored_views, step_generator
 from iqaloss.training.embedded.warmstart import trunk_of
 
 BACKBONE = "backbone.pt"
@@ -67,7 +67,7 @@ class BackboneTrainer:
 
     def __init__(self, scorer: MDIQA, run: Run) -> None:
         self.run, self.scorer, self.recipe = run, scorer, run.recipe
-        self.net = Taught(scorer).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.net = Taught(scorer.to(run.device)).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.net)
         self.scores, self.step = run.scores, 0
         trunk: Any = self.net.trunk
@@ -87,17 +87,17 @@ class BackboneTrainer:
 
     def start(self) -> None:
         """Fits the reader of people's scores to the backbone as it is: a random one would teach it nonsense."""
-        images, rows, net = self.run.images, self.run.training, self.net
+        rows, net = self.run.training, self.net
 
         def compute() -> list[tuple[Tensor, ...]]:
             found: list[tuple[Tensor, ...]] = []
-            for first in range(0, len(rows), 32):
-                views = torch.stack([resize(images.full(i), SIDE, SIDE) for i in rows[first : first + 32]])
+            for first, chosen in batches(rows):
+                views = whole_views(self.run.images, chosen)
                 found.append((view_statistics(self.scorer, views, self.recipe.bf16),))
                 self.run.progress("statistics before the backbone", first, len(rows))
             return found
 
-        (statistics,) = stored(self.run.out / "before.pt", compute)
+        (statistics,) = stored(self.run.out / "before.pt", self.run.device, compute)
         net.center.copy_(statistics.mean(dim=0))
         net.spread.copy_(statistics.std(dim=0).clamp_min(1e-3))
         standard, scores = (statistics - net.center) / net.spread, self.scores[rows]
@@ -146,7 +146,7 @@ class BackboneTrainer:
         """Returns loss parts and gradients of half a step; each half has half of the weight."""
         recipe, net = self.recipe, self.net
         noise = step_generator(recipe.seed, step, 5 + number)
-        views = scored_views(self.run.images, rows, recipe, noise)
+        views = scored_views(self.run.images, rows, recipe, noise).to(self.run.device)
         overall = net.overall(net.standard(views, autocast), noise)
         parts = score_loss(overall, self.scores[rows])
         return gradients({name: 0.5 * value for name, value in parts.items()}, self.trained)

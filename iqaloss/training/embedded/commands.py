@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from iqaloss._errors import check_device
 from iqaloss.scorers.mdiqa.model import MDIQA
 from iqaloss.scorers.registry import create_scorer
 from iqaloss.training.embedded.backbone import BACKBONE, train_backbone
@@ -41,7 +42,8 @@ Four stages, each stored in --out, so that --resume goes on where a run was cut 
 3. The heads are trained for --steps steps, on degraded versions, towards the end on scored photographs too.
 4. Heads and statistics part are weighed in every dimension, and the overall score is fitted once more to what the
    trained scorer sees.
-The official test table is never opened. On a CPU set OMP_WAIT_POLICY=passive when other work shares the cores.
+The official test table is never opened. On a CPU set OMP_WAIT_POLICY=passive when other work shares the cores; with
+--device cuda the networks are on a GPU, and photographs are still read and degraded on the CPU.
 """
 
 _OPTIONS = {
@@ -71,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--resume", action="store_true", help="continue from OUT/state.pt with the same recipe")
     parser.add_argument("--stop", type=int, help="stop at this step; the learning rate still follows --steps")
     parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, ... (default cpu)")
     for field in dataclasses.fields(Recipe):
         if field.name in _OPTIONS:
             option = "--" + field.name.replace("_", "-")
@@ -82,6 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
 def train(arguments: Sequence[str]) -> int:
     """Trains, or continues, and exports the averaged weights."""
     given = build_parser().parse_args(arguments)
+    check_device(given.device)
     if given.threads:
         torch.set_num_threads(given.threads)
     fields = {field.name for field in dataclasses.fields(Recipe)}
@@ -103,7 +107,8 @@ def train(arguments: Sequence[str]) -> int:
         raise TypeError(f"mdiqa-mobile is a {type(scorer).__name__}, expected MDIQA")
     load_imagenet(scorer, given.weights)
     initialise(scorer)
-    run = Run(images, rows, training, recipe, given.out, progress)
+    run = Run(images, rows, training, recipe, given.out, progress, given.device)
+    scorer.to(run.device)
     if recipe.backbone_steps and not resumed:
         train_backbone(scorer, run)
     first = degraded_groups(run.source, recipe, step_generator(recipe.seed + 50, 0))

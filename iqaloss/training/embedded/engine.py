@@ -66,10 +66,9 @@ class Trainer:
     """
 
     def __init__(self, scorer: MDIQA, run: Run) -> None:
-        self.scorer = scorer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.scorer = scorer.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.given, self.recipe, self.out = run, run.recipe, run.out
-        self.device = next(scorer.parameters()).device
-        self.scores = run.scores.to(self.device)
+        self.scores = run.scores
         each = max(1, torch.get_num_threads() // 2)
         self.pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(each,))
         self.optimiser = torch.optim.AdamW(parameter_groups(scorer, run.recipe), betas=(0.9, 0.99))
@@ -131,7 +130,7 @@ class Trainer:
             faint = FAINT * torch.randn(first.shape, generator=generator)
             views = torch.cat([views, first + faint, first - faint])
         overall, dimensions = self.predict(views, autocast)
-        described = stack_groups(groups)
+        described = [kind.to(overall.device) for kind in stack_groups(groups)]
         # First the heads alone: what the sum of heads and statistics should be tells the heads little and late.
         alone = step < recipe.head_steps
         parts = {} if alone else degradation_loss(overall[:total], dimensions[:total], *described)
@@ -155,7 +154,7 @@ class Trainer:
                 one score cannot tell properties apart.
             noise: Generator of the noise and dropout with which the local scores are read from statistics.
         """
-        views = views.to(self.device).contiguous(memory_format=torch.channels_last)
+        views = views.to(self.given.device).contiguous(memory_format=torch.channels_last)
         part = self.scorer.statistics
         with autocast():
             out = self.scorer(views, Request(score=False, features=()))

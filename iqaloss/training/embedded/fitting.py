@@ -97,7 +97,7 @@ def seen_by_statistics(scorer: MDIQA, statistics: Tensor) -> Seen:
     if part is None:
         raise ValueError("fitting needs a configuration with statistics > 0")
     standard = (statistics - part.center) / part.spread
-    dimensions = START + part.dimension(standard)
+    dimensions = START + part.dimension(standard)  # with dropout where the scorer is in training mode
     shares = torch.full_like(dimensions, 1.0 / len(scorer.dimension_names))
     return Seen(standard, dimensions, torch.zeros_like(dimensions), shares)
 

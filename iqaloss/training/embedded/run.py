@@ -28,6 +28,7 @@ class Run:
         recipe: The settings.
         out: Folder in which what was computed is kept.
         progress: Is told how far a stage is.
+        device: Where the networks are; photographs are read and degraded on the CPU.
     """
 
     images: DecodedImages
@@ -36,6 +37,7 @@ class Run:
     recipe: Recipe
     out: Path
     progress: Report
+    device: str = "cpu"
 
     @cached_property
     def source(self) -> Source:
@@ -46,5 +48,5 @@ class Run:
 
     @property
     def scores(self) -> Tensor:
-        """Human scores of all rows."""
-        return torch.tensor(self.rows.scores)
+        """Human scores of all rows, on the device."""
+        return torch.tensor(self.rows.scores, device=self.device)

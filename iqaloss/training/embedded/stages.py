@@ -21,12 +21,10 @@ from iqaloss.training.embedded.statistics import (
 
 def warm_start(scorer: MDIQA, run: Run) -> None:
     """Fits the statistics part and the fusion on statistics of the backbone as it is."""
-    images, recipe, progress = run.images, run.recipe, run.progress
-    statistics, numbers, whole = scored_statistics(
-        scorer, images, run.training, recipe, run.out / "scored.pt", progress
-    )
-    degraded = degraded_statistics(scorer, run.source, recipe, run.out / "degraded.pt", progress)
-    fit_statistics(scorer, (statistics, numbers), run.scores, degraded, recipe, progress)
+    recipe = run.recipe
+    statistics, numbers, whole = scored_statistics(scorer, run)
+    degraded = degraded_statistics(scorer, run)
+    fit_statistics(scorer, (statistics, numbers), run.scores, degraded, recipe, run.progress)
     versions, targets, _, matching = degraded
     seen, worse = seen_by_statistics(scorer, statistics), seen_by_statistics(scorer, versions)
     falls = matching_falls(targets, matching)
@@ -37,10 +35,10 @@ def warm_start(scorer: MDIQA, run: Run) -> None:
 
 def refit(scorer: MDIQA, run: Run) -> None:
     """Weighs the trained heads against the statistics part and fits the overall score once more, beside both."""
-    images, recipe, progress = run.images, run.recipe, run.progress
+    recipe = run.recipe
     fixed = scorer.copy().freeze().fold()  # the same function, in half the time
-    seen, numbers = observed_photographs(fixed, images, run.training, recipe, run.out / "observed.pt", progress)
-    worse, targets, matching = observed_versions(fixed, run.source, recipe, run.out / "versions.pt", progress)
+    seen, numbers = observed_photographs(fixed, run)
+    worse, targets, matching = observed_versions(fixed, run)
     updated = weigh_heads(scorer, seen, recipe.head_share)
     falls = matching_falls(targets, matching)
     fit_overall(scorer, updated(seen), run.scores[numbers], updated(worse), falls, recipe, recipe.refit_order)

@@ -73,7 +73,7 @@ def scale_pyramid(scorer: MDIQA, views: Tensor) -> None:
         views: ``[B, 3, H, W]``, of all kinds that it will see.
     """
     pyramid: Any = scorer.branches["technical"].backbone  # type: ignore[union-attr]
-    levels = pyramid.trunk(scorer.normalise(views))
+    levels = pyramid.trunk(scorer.normalise(views.to(next(scorer.parameters()).device)))
     for (number, patch), gated, reduce in zip(pyramid.patches, pyramid.gates, pyramid.reduce):
         level = whole_patches(levels[number], patch)
         _scale(gated.split, level)

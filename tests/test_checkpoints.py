@@ -54,6 +54,15 @@ def test_saving_leaves_no_temporary_file_and_keeps_the_old_one_on_failure(
     assert path.read_bytes() == before
 
 
+def test_the_same_weights_and_notes_give_the_same_bytes(tmp_path: Path) -> None:
+    scorer = tiny("mdiqa-mobile")
+    notes = {f"note {number}": "größer <\n" * number for number in range(8)}
+    files = [checkpoints.save(scorer, tmp_path / f"{number}.safetensors", **notes) for number in range(4)]
+    assert len({file.read_bytes() for file in files}) == 1
+    assert notes.items() <= checkpoints.read_metadata(files[0]).items()
+    assert create_scorer("mdiqa-mobile", files[0]).config == scorer.config
+
+
 def test_a_truncated_file_is_named(tmp_path: Path) -> None:
     path = checkpoints.save(tiny("mdiqa-mobile"), tmp_path / "mine.safetensors")
     path.write_bytes(path.read_bytes()[:-100])

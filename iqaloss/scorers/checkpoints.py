@@ -160,10 +160,24 @@ def save(scorer: Scorer, path: str | Path, *, dtype: torch.dtype | None = None, 
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         save_file(tensors, temporary, metadata=metadata)
+        _sort_metadata(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def _sort_metadata(path: Path) -> None:
+    """Puts a safetensors file's metadata in order: the library's own, and so the digest, changes from run to run."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        written = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(size)
+        if len(written) != size:
+            raise ValueError(f"the header of {path} has {size} bytes, {len(written)} when its metadata are in order")
+        file.seek(8)
+        file.write(written)
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:

@@ -115,7 +115,7 @@ def create_scorer(name: str, weights: Weights = _DEFAULT, *, frozen: bool | None
         >>> scorer(torch.rand(1, 3, 64, 64)).score.shape
         torch.Size([1])
     """
-    from iqaloss.scorers import checkpoints
+    from iqaloss.scorers import checkpoints, official
 
     item = entry(name)
     _check_packages(item.card)
@@ -130,7 +130,7 @@ def create_scorer(name: str, weights: Weights = _DEFAULT, *, frozen: bool | None
         path = checkpoints.embedded_path(item.card.embedded)
         scorer = checkpoints.load_own(path, item, options, sha256=item.card.embedded.sha256)
     else:
-        scorer = checkpoints.load_path(Path(weights), item, options)
+        scorer = official.load_path(Path(weights), item, options)
     return scorer.freeze() if (weights is not None if frozen is None else frozen) else scorer
 
 
@@ -152,11 +152,11 @@ def load_official(name: str, parts: Mapping[str, str | Path | Mapping[str, Tenso
     Example:
         >>> load_official("mdiqa", {"technical": "t.pth", "aesthetic": "a.pth", "fusion": "f.pth"})  # doctest: +SKIP
     """
-    from iqaloss.scorers import checkpoints
+    from iqaloss.scorers import official
 
     item = entry(name)
     _check_packages(item.card)
-    return checkpoints.load_official_parts(item, parts, options).freeze()
+    return official.load_official_parts(item, parts, options).freeze()
 
 
 def create_tiny(name: str, *, frozen: bool = True) -> Scorer:

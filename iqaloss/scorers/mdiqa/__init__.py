@@ -72,7 +72,7 @@ register_scorer(
         },
         embedded=EmbeddedFile(
             "mdiqa-mobile.safetensors",
-            "292ac2c9e84533f0733f436a8df357afcc311163099828a7159686a842af004e",
+            "de114c3a27d161ab8950d6d761bdd7a15de77deaa4169c769e9cec345556b5a6",
             "see mdiqa-mobile.md",
         ),
     ),

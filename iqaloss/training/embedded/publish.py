@@ -64,7 +64,6 @@ def spread(figures: dict[str, Any]) -> dict[str, float]:
     validation, responses = figures["validation"], response_matrix(figures["responses"]["degradations"])
     return {
         "seed": figures["seed"],
-        "backbone_steps": figures.get("backbone_steps", 0),
         "srcc": validation["srcc"],
         "plcc": validation["plcc"],
         "pictures": figures["responses"]["pictures"],

@@ -61,7 +61,8 @@ def fast_bfloat16(network: nn.Module, recipe: Recipe) -> Iterator[Autocast]:
             for module in slow_convolutions(network):
                 module.forward = partial(_in_float32, module)  # type: ignore[method-assign]
                 stack.callback(module.__dict__.pop, "forward")
-        yield partial(torch.autocast, device, torch.bfloat16, enabled=recipe.bf16)
+        # Threads share autocast's cache, and one that leaves empties it: gradients would round as the timing wants.
+        yield partial(torch.autocast, device, torch.bfloat16, enabled=recipe.bf16, cache_enabled=False)
 
 
 def slow_convolutions(network: nn.Module) -> list[nn.Conv2d]:

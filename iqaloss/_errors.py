@@ -42,8 +42,8 @@ def check_device(name: str) -> str:
     except (RuntimeError, AssertionError) as error:  # a build without CUDA asserts
         kinds = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps}
         usable = ["cpu", *(kind for kind, backend in kinds.items() if backend.is_available())]
-        why = str(error).splitlines()[0]
-        raise ValueError(f"device {name!r} cannot be used: {why} Usable here: {', '.join(usable)}") from error
+        why = str(error).splitlines()[0].rstrip(".")
+        raise ValueError(f"device {name!r} cannot be used: {why}. Usable here: {', '.join(usable)}") from error
     return name
 
 

@@ -310,6 +310,7 @@ def test_every_stage_runs_on_a_gpu(photographs: Path, tmp_path: Path) -> None:
     scorer = create_tiny("mdiqa-mobile", frozen=False)
     assert isinstance(scorer, MDIQA)
     initialise(scorer)
+    scorer.to(run.device)
     train_backbone(scorer, run)
     scale_pyramid(scorer, torch.stack([run.images.full(index) for index in range(12)]))
     warm_start(scorer, run)

@@ -61,13 +61,13 @@ class BackboneTrainer:
     Two threads share each step: each has half of the photographs.
 
     Args:
-        scorer: The scorer with ImageNet weights in its backbone.
+        scorer: The scorer with ImageNet weights in its backbone, on the run's device.
         run: Photographs, scores, settings, and the folder of the checkpoint.
     """
 
     def __init__(self, scorer: MDIQA, run: Run) -> None:
         self.run, self.scorer, self.recipe = run, scorer, run.recipe
-        self.net = Taught(scorer.to(run.device)).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.net = Taught(scorer).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.net)
         self.scores, self.step = run.scores, 0
         trunk: Any = self.net.trunk

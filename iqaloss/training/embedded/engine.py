@@ -61,12 +61,12 @@ class Trainer:
     """Trains a scorer; every step depends on its number, the seed and the state alone, so runs resume exactly.
 
     Args:
-        scorer: The scorer, not frozen, with its starting weights.
+        scorer: The scorer, not frozen, with its starting weights, on the run's device.
         run: Photographs, scores, settings, and the folder of the checkpoint.
     """
 
     def __init__(self, scorer: MDIQA, run: Run) -> None:
-        self.scorer = scorer.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.scorer = scorer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.given, self.recipe, self.out = run, run.recipe, run.out
         self.scores = run.scores
         each = max(1, torch.get_num_threads() // 2)

@@ -14,13 +14,13 @@ help:  ## Say what there is to make.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: $(STAMP)  ## Train a super-resolution network with MDIQALoss; DATA=folder takes your own photographs.
-	$(RUN) -m iqaloss.demo --out "$(OUT)" $(if $(DATA),--data "$(DATA)")
+	$(RUN) -m examples.demo --out "$(OUT)" $(if $(DATA),--data "$(DATA)")
 
 test: $(STAMP)  ## Run the tests (the full-size models are in `make slow`).
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) --dist loadscope -m "not slow"
 
 graphs: $(STAMP)  ## Compile and export every loss in every mode.
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) tests/test_compile.py -m slow -k "not generated_code"
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n $(JOBS) tests/laws/test_compile.py -m slow -k "not generated_code"
 
 slow: $(STAMP)  ## Run the tests of the full-size models.
 	$(RUN) -m pytest -q -m slow

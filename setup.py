@@ -42,7 +42,7 @@ setup(
     packages=find_packages(include=["iqaloss", "iqaloss.*"]),
     package_data={
         "iqaloss": ["py.typed"],
-        "iqaloss.scorers.embedded": ["*.safetensors", "*.md", "*.json"],
+        "iqaloss.scorers.weights": ["*.safetensors", "*.md", "*.json"],
         "iqaloss.training": ["**/*.txt", "**/*.yml", "**/*.yaml"],
     },
     include_package_data=False,

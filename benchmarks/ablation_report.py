@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.ablation_studies import Study
-from iqaloss.evaluation.bootstrap import resamples
-from iqaloss.evaluation.correlations import plcc, srcc
+from iqaloss.evaluation.agreement.bootstrap import resamples
+from iqaloss.evaluation.agreement.correlations import plcc, srcc
 
 REPEATS = 1000
 

@@ -70,7 +70,7 @@ class PooledPMTIQA(PMTIQA):
         super().__init__(entry("pmt-iqa").card, config)
         self.trunk = nn.Identity()
 
-    def normalise(self, images: Tensor) -> Tensor:
+    def normalize(self, images: Tensor) -> Tensor:
         """Returns the means as they are."""
         return images
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.ablation_studies import Study, Variant
-from iqaloss.training.engine.building import build_optimiser
+from iqaloss.training.engine.building import build_optimizer
 from iqaloss.training.engine.learning_rate import factor
 from iqaloss.training.recipes.files import read_recipe
 from iqaloss.training.recipes.recipe import Recipe, Schedule
-from iqaloss.training.tasks.base import Moment, Task, Tensors
+from iqaloss.training.tasks.base import Task, Tensors, TrainState
 
 STREAM = "train"
 
@@ -28,7 +28,7 @@ def recipe_for(study: Study, variant: Variant, rate: float) -> Recipe:
         data=replace(recipe.data, train=(replace(recipe.data.train[0], name=STREAM),), validation=()),
         start=(),
         options={**recipe.options, **variant.options},
-        optimiser=replace(recipe.optimiser, lr=rate),
+        optimizer=replace(recipe.optimizer, lr=rate),
         schedule=Schedule("cosine", unit="step"),
         run=replace(recipe.run, epochs=study.epochs),
     )
@@ -50,7 +50,7 @@ def orders(count: int, epochs: int, seed: int) -> Iterator[Tensor]:
         yield torch.randperm(count, generator=generator)
 
 
-def standardised(inputs: Mapping[str, Tensor], rows: Tensor, spread: float) -> Tensors:
+def standardized(inputs: Mapping[str, Tensor], rows: Tensor, spread: float) -> Tensors:
     """Brings every input value to mean 0 and the given standard deviation on the given rows."""
     return {
         name: (values - values[rows].mean(0)) * (spread / values[rows].std(0).clamp_min(1e-6))
@@ -84,9 +84,9 @@ def train(
     Returns:
         The scores of the validation images.
     """
-    ready = standardised(inputs, training, study.spread)
+    ready = standardized(inputs, training, study.spread)
     task = build(study, variant, rate, seed)
-    optimiser = build_optimiser(task, task.recipe.optimiser)
+    optimizer = build_optimizer(task, task.recipe.optimizer)
     per_epoch = -(-len(training) // study.batch)
     schedule = replace(task.recipe.schedule, period=per_epoch * study.epochs)
     torch.manual_seed(seed)  # dropout: the same stream for every variant
@@ -94,16 +94,16 @@ def train(
     step = 0
     for epoch, order in enumerate(orders(len(training), study.epochs, seed)):
         for rows in training[order].split(study.batch):
-            for group in optimiser.param_groups:
+            for group in optimizer.param_groups:
                 group["lr"] = rate * factor(schedule, step, per_epoch)
             batch = {"score": scores[rows], **{name: values[rows] for name, values in ready.items()}}
             predicted = task.predict(STREAM, batch)
-            moment = Moment(step, epoch, study.epochs)
+            moment = TrainState(step, epoch, study.epochs)
             terms = task.losses(STREAM, predicted, {"score": batch["score"]}, moment)
             loss = torch.stack(list(terms.values())).sum()
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             step += 1
     task.eval()
     with torch.no_grad():

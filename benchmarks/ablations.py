@@ -28,8 +28,8 @@ from benchmarks.ablation_features import AUTHENTIC, PMT, SYNTHETIC, Source, feat
 from benchmarks.ablation_report import Result, markdown
 from benchmarks.ablation_studies import LAR_STUDY, PMT_STUDY, Study
 from benchmarks.ablation_training import train
-from iqaloss.evaluation.correlations import srcc
-from iqaloss.training.embedded.data import read_rows, split_rows
+from iqaloss.evaluation.agreement.correlations import srcc
+from scorer_recipes.mdiqa_mobile.data import read_rows, split_rows
 
 STUDIES: tuple[tuple[Study, Mapping[str, Source]], ...] = (
     (PMT_STUDY, {"pooled": PMT}),

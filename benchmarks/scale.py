@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from iqaloss.evaluation.parts import Parts
-from iqaloss.evaluation.ranks import Ranks
-from iqaloss.evaluation.runner import RunOptions, describe_run, score_source
-from iqaloss.evaluation.sources import open_source
+from iqaloss._processes import Ranks
+from iqaloss.data.sources import open_source
+from iqaloss.evaluation.scoring.runner import RunOptions, describe_run, score_source
+from iqaloss.evaluation.scoring.score_files import Parts
 from iqaloss.scorers.registry import create_tiny
 
 

@@ -34,15 +34,15 @@ def rows(side: int) -> Iterator[str]:
         card = entry(name).card
         parameters, macs = cost(name, side)
         span = "{:g} to {:g}".format(*card.score_range)
-        cells = (name, card.paper, card.code_licence, weights(card), card.input_rule, span)
+        cells = (name, card.paper, card.code_license, weights(card), card.input_rule, span)
         yield "| " + " | ".join((*cells, f"{parameters:.1f}", f"{macs:.2f}")) + " |"
 
 
 def weights(card: ScorerCard) -> str:
     """Says whether a scorer's weights can be had, where, and under which licence."""
     if card.embedded is not None:
-        return f"in the package; {card.embedded.licence}"
-    files = {f"{file.published_at}; licence: {file.licence}" for file in card.files if not file.optional}
+        return f"in the package; {card.embedded.license}"
+    files = {f"{file.published_at}; licence: {file.license}" for file in card.files if not file.optional}
     return "; ".join(sorted(files)) or "none published"
 
 

@@ -23,11 +23,11 @@ KORNIA: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def colours() -> Tensor:
+def colors() -> Tensor:
     """An even grid of RGB, a finer one of the dark colours, and colours a hair away from greys: [3, 1, N]."""
     grids = [itertools.product(torch.linspace(0, top, 33).tolist(), repeat=3) for top in (1.0, 0.1)]
-    near_grey = [(v, v + 1e-4, v) for v in (0.0, 0.1, 0.5, 0.9)]
-    return torch.tensor([*grids[0], *grids[1], *near_grey]).T[:, None]
+    near_gray = [(v, v + 1e-4, v) for v in (0.0, 0.1, 0.5, 0.9)]
+    return torch.tensor([*grids[0], *grids[1], *near_gray]).T[:, None]
 
 
 def largest_gradients(function: Callable[[Tensor], Tensor], images: Tensor) -> list[float]:
@@ -38,7 +38,7 @@ def largest_gradients(function: Callable[[Tensor], Tensor], images: Tensor) -> l
 
 
 def main() -> None:
-    images = colours()
+    images = colors()
 
     def show(values: list[float] | tuple[float, ...]) -> str:
         return " ".join(f"{value:9.4g}" for value in values)

@@ -10,7 +10,7 @@ import sys
 import torch
 
 from iqaloss import create_scorer
-from iqaloss.images import load_image
+from iqaloss.data.images import load_image
 
 
 def main(path: str | None = None) -> None:

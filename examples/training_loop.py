@@ -22,7 +22,7 @@ def main(steps: int = 20) -> list[float]:
         target = photo[None, :, top : top + 96, left : left + 96]
         small = F.interpolate(target, scale_factor=0.5, mode="bicubic", antialias=True)
         pred = net(small) + F.interpolate(small, scale_factor=2, mode="bicubic")
-        iqa, parts = perceptual(pred, return_parts=True)
+        iqa, parts = perceptual(pred, return_terms=True)
         loss = F.l1_loss(pred, target) + iqa
         optimizer.zero_grad()
         loss.backward()

@@ -40,7 +40,7 @@ from benchmarks.loss_cost.report import markdown
 from benchmarks.loss_cost.rows import Row, read, write
 from benchmarks.loss_cost.runner import Progress, Runner, Size, everyone
 from benchmarks.loss_cost.setting import DEVICES, PRECISIONS, Contestant, Setting, default_weights
-from iqaloss.training.embedded.speed import keep_memory
+from scorer_recipes.mdiqa_mobile.speed import keep_memory
 
 SIDES, BATCHES = (64, 128, 256, 512), (1, 4, 16)
 ROUNDS, BUDGET = 5, 900.0

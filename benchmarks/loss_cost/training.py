@@ -45,7 +45,7 @@ def _step(name: str) -> Callable[[Setting], Built]:
         module, options = NETWORKS[name]
         torch.manual_seed(0)
         network = getattr(importlib.import_module(f"basicsr.archs.{module}"), name)(**options).to(setting.device)
-        optimiser = torch.optim.Adam(network.parameters(), lr=1e-6)
+        optimizer = torch.optim.Adam(network.parameters(), lr=1e-6)
         call = setting.call(network)
 
         def bind(_: Tensor, target: Tensor) -> Callable[[], Tensor]:
@@ -59,8 +59,8 @@ def _step(name: str) -> Callable[[Setting], Built]:
             return forward
 
         def finish() -> None:
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
 
         return Built((network,), bind, finish)
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from iqaloss.cli import evaluate, restore, score, scoring, train
+from iqaloss.cli import evaluate, restore, score, scorers, train
 
 HELP = """
 Frozen image quality models as losses for image restoration.
@@ -28,7 +28,7 @@ app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_ma
 app.add_typer(restore.app, name="restore")
 app.command("score")(score.score)
 app.command("evaluate")(evaluate.evaluate)
-app.command("scorers")(scoring.scorers)
+app.command("scorers")(scorers.scorers)
 app.command("train")(train.train)
 app.command("finetune")(train.finetune)
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from iqaloss.data.manifest import Manifest
+    from iqaloss.data.sources import Source
     from iqaloss.evaluation.evaluate import Evaluation
-    from iqaloss.evaluation.sources import Source
-    from iqaloss.training.manifest import Manifest
 
 
 def evaluate(
@@ -53,12 +53,12 @@ def evaluate(
 
     Example: iqaloss evaluate mdiqa-mobile --data scores.csv --images photos --out results
     """
+    from iqaloss._processes import Ranks
     from iqaloss.cli.score import ProgressLine, load_scorer
+    from iqaloss.evaluation.agreement.tables import to_text
     from iqaloss.evaluation.evaluate import evaluate as run
     from iqaloss.evaluation.evaluate import table_rows
-    from iqaloss.evaluation.ranks import Ranks
-    from iqaloss.evaluation.runner import RunOptions
-    from iqaloss.evaluation.tables import to_text
+    from iqaloss.evaluation.scoring.runner import RunOptions
 
     _same_number("--images", images, data, "--data")
     _same_number("--weights", weights, scorers, "scorer")
@@ -121,8 +121,8 @@ def _open(
     skip_bad: bool,
 ) -> tuple[str, Source]:
     """Returns the name and the images of a rated set, with human scores that are higher for the better image."""
-    from iqaloss.evaluation.sources import open_source
-    from iqaloss.training.layouts import load_data
+    from iqaloss.data.layouts.record import load_data
+    from iqaloss.data.sources import open_source
 
     path = Path(data)
     if _is_stream(path, layout):
@@ -137,8 +137,8 @@ def _open(
 
 def rated_files(manifest: Manifest, dimension: str | None = None) -> Source:
     """Returns the images of a manifest with their human scores, turned so that higher is better."""
-    from iqaloss.evaluation.sources import Files
-    from iqaloss.training.manifest import SCORE
+    from iqaloss.data.manifest import SCORE
+    from iqaloss.data.sources import Files
 
     name = dimension or SCORE
     scale = manifest.scale if dimension is None else manifest.dimension_scales.get(name, manifest.scale)
@@ -158,7 +158,7 @@ def _is_stream(path: Path, layout: str | None) -> bool:
         import pyarrow
         import pyarrow.parquet
 
-        from iqaloss.evaluation.sources import IMAGE_COLUMNS, find_column
+        from iqaloss.data.sources import IMAGE_COLUMNS, find_column
 
         schema = pyarrow.parquet.read_schema(path)
         column = find_column(schema.names, IMAGE_COLUMNS)
@@ -171,9 +171,10 @@ def _file_name(label: str) -> str:
 
 
 def _save(done: list[Evaluation], out: Path) -> None:
+    from iqaloss._files import write_text
+    from iqaloss.evaluation.agreement.plots import scatter
+    from iqaloss.evaluation.agreement.tables import to_csv
     from iqaloss.evaluation.evaluate import table_rows
-    from iqaloss.evaluation.plots import scatter
-    from iqaloss.evaluation.tables import to_csv, write_text
 
     write_text(out / "results.csv", to_csv(table_rows(done)))
     for one in done:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from iqaloss.evaluation.parts import Row
-    from iqaloss.evaluation.runner import RunOptions
-    from iqaloss.evaluation.sources import Source
+    from iqaloss.data.sources import Source
+    from iqaloss.evaluation.scoring.runner import RunOptions
+    from iqaloss.evaluation.scoring.score_files import Row
     from iqaloss.scorers.base import Scorer
 
 WEIGHTS_HELP = "Checkpoint file or folder; by default the weights inside the package."
@@ -50,8 +50,8 @@ def score(
 
     Many images: torchrun --nproc_per_node=4 -m iqaloss.cli score "shards/{000..063}.tar" --out scores
     """
-    from iqaloss.evaluation.runner import RunOptions
-    from iqaloss.evaluation.sources import Chain, open_source
+    from iqaloss.data.sources import Chain, open_source
+    from iqaloss.evaluation.scoring.runner import RunOptions
 
     source = Chain(tuple(open_source(name, folder) for name in images))
     model = load_scorer(scorer, weights)
@@ -69,7 +69,7 @@ def score(
     if as_json:
         typer.echo(json.dumps(shown, indent=2))
     else:
-        from iqaloss.cli.scoring import show
+        from iqaloss.cli.scorers import show
 
         show(shown, f"{scorer}, higher is better")
 
@@ -83,8 +83,8 @@ def load_scorer(name: str, weights: Path | str | None) -> Scorer:
 
 def _rows(model: Scorer, source: Source, options: RunOptions) -> Iterator[Row]:
     from iqaloss._errors import check_device
-    from iqaloss.evaluation.ranks import Ranks
-    from iqaloss.evaluation.runner import chunks_of, score_items
+    from iqaloss._processes import Ranks
+    from iqaloss.evaluation.scoring.runner import chunks_of, score_items
 
     ranks = Ranks.from_environment()
     if ranks.world > 1:
@@ -111,10 +111,10 @@ def _values(row: Row) -> dict[str, float]:
 def _score_to_parts(
     model: Scorer, source: Source, out: Path, options: RunOptions, *, as_json: bool, skip_bad: bool
 ) -> None:
+    from iqaloss._processes import Ranks
     from iqaloss.evaluation.evaluate import bad_images
-    from iqaloss.evaluation.parts import Parts
-    from iqaloss.evaluation.ranks import Ranks
-    from iqaloss.evaluation.runner import describe_run, score_source
+    from iqaloss.evaluation.scoring.runner import describe_run, score_source
+    from iqaloss.evaluation.scoring.score_files import Parts
 
     ranks = Ranks.from_environment()
     parts = Parts(out, describe_run(model, options))

@@ -27,7 +27,7 @@ _ROOT = tuple(
 _XYZ_12_BITS: Matrix = tuple(tuple(round(value * 4096) for value in row) for row in XYZ)
 
 
-def _quantised(images: Tensor) -> tuple[Tensor, Tensor]:
+def _quantized(images: Tensor) -> tuple[Tensor, Tensor]:
     """The images clipped to [0, 1] and rounded to n / 255, gradient straight through, and the levels n."""
     images = checked(images)
     # The second clamp keeps the table look-ups in range for NaN, which the first lets pass.
@@ -51,7 +51,7 @@ def opencv_hsv(images: Tensor) -> Tensor:
     rounded to 8 bits first. Both roundings and the clipping to [0, 1] pass the gradient straight through; the
     conversion between them has the bounded gradient of :func:`rgb_to_hsv`.
     """
-    images, levels = _quantised(images)
+    images, levels = _quantized(images)
     r, g, b = levels.unbind(-3)
     value = levels.amax(-3)
     chroma = value - levels.amin(-3)
@@ -68,7 +68,7 @@ def opencv_lab(images: Tensor) -> Tensor:
     Rounding, clipping and gradient as in :func:`opencv_hsv`, with :func:`rgb_to_lab` between. Of the 2**24
     colours 0.01 % differ from OpenCV 5.0, by 1/255 in a or b (HSV and YUV: none).
     """
-    images, levels = _quantised(images)
+    images, levels = _quantized(images)
     steps = _descale(mix(constant(_DECODED, levels)[levels], _XYZ_12_BITS), 12)
     x, y, z = constant(_ROOT, levels)[steps].unbind(-3)
     lightness = _descale(296 * y - 1336934, 15)  # 296 = 116 * 2.55 and 1336934 = 16 * 2.55 * 2**15, as OpenCV rounds
@@ -82,7 +82,7 @@ def opencv_yuv(images: Tensor) -> Tensor:
 
     Rounding, clipping and gradient as in :func:`opencv_hsv`. V saturates for strong reds and cyans.
     """
-    images, levels = _quantised(images)
+    images, levels = _quantized(images)
     r, g, b = levels.unbind(-3)
     luma = _descale(4899 * r + 9617 * g + 1868 * b, 14)  # 0.299, 0.587, 0.114 with 14 fractional bits
     u, v = _descale(8061 * (b - luma), 14) + 128, _descale(14369 * (r - luma), 14) + 128

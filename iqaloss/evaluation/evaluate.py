@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from iqaloss._errors import unknown_name
-from iqaloss.evaluation.correlations import Floats
-from iqaloss.evaluation.metrics import Metrics, measure, measure_groups
-from iqaloss.evaluation.parts import Parts
-from iqaloss.evaluation.ranks import Ranks
-from iqaloss.evaluation.runner import Progress, RunOptions, describe_run, score_source
-from iqaloss.evaluation.sources import Source
+from iqaloss._processes import Ranks
+from iqaloss.data.sources import Source
+from iqaloss.evaluation.agreement.correlations import Floats
+from iqaloss.evaluation.agreement.metrics import Metrics, measure, measure_groups
+from iqaloss.evaluation.scoring.runner import Progress, RunOptions, describe_run, score_source
+from iqaloss.evaluation.scoring.score_files import Parts
 from iqaloss.scorers.base import Scorer
 
 

@@ -20,7 +20,7 @@ from iqaloss.integrations.target_pass import TargetCall, find_target_calls, reco
 from iqaloss.losses.checks import NonFiniteLossError, describe
 from iqaloss.losses.functional import nr_loss
 from iqaloss.losses.iqa_loss import EncodedTarget, IQALoss
-from iqaloss.losses.running import PRECISIONS
+from iqaloss.losses.runner import PRECISIONS
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.cards import ScorerCard
 
@@ -93,7 +93,7 @@ class PyiqaScorer(Scorer):
             name=f"pyiqa:{name}",
             title=f"{name} of pyiqa",
             paper="see pyiqa",
-            code_licence="that of pyiqa and of the metric",
+            code_license="that of pyiqa and of the metric",
             score_range=(-high, 0.0 - low) if metric.lower_better else (low, high),
             mean=(0.0, 0.0, 0.0),
             std=(1.0, 1.0, 1.0),
@@ -146,7 +146,7 @@ class PyiqaScorer(Scorer):
         drop_graphs(self.net)
         return known
 
-    def rehearse(self) -> Any:
+    def run_example(self) -> Any:
         """Runs the network once, on a small grey image."""
         images = self.mean.new_full((1, 3, 224, 224), 0.5)
         return self.net(images, images) if self.compares else self.net(images)

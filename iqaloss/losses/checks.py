@@ -55,7 +55,7 @@ def check_finite(terms: Mapping[str, Tensor], values: Tensor, images: Tensor, ac
     if action == "ignore" or not has_values(values) or bool(torch.isfinite(values).all()):
         return values
     culprits = [name for name, term in terms.items() if not bool(torch.isfinite(term).all())]
-    complain(nonfinite_message(culprits, describe(images)), action)
+    raise_or_warn(nonfinite_message(culprits, describe(images)), action)
     return torch.nan_to_num(images, 0.0, 0.0, 0.0).float().flatten(1).sum(1) * 0.0
 
 
@@ -64,7 +64,7 @@ def nonfinite_message(culprits: Sequence[str], images: str) -> str:
     return f"the loss is not finite in {', '.join(culprits)}; the input has {images}"
 
 
-def complain(message: str, action: str) -> None:
+def raise_or_warn(message: str, action: str) -> None:
     """Raises :class:`NonFiniteLossError` for ``"raise"``, and warns for ``"skip"``."""
     if action == "raise":
         raise NonFiniteLossError(message)

@@ -44,11 +44,11 @@ def feature_distance(features: Tensor, target: Tensor) -> Tensor:
     return (features.float() - target.detach().float()).abs().flatten(1).mean(1)
 
 
-def normalised_weights(weights: Tensor) -> Tensor:
+def normalized_weights(weights: Tensor) -> Tensor:
     """Divides weights by their sum, so that they average: ``w_i / sum_j w_j``.
 
     Example:
-        >>> normalised_weights(torch.tensor([1.0, 3.0]))
+        >>> normalized_weights(torch.tensor([1.0, 3.0]))
         tensor([0.2500, 0.7500])
     """
     return weights / weights.sum()

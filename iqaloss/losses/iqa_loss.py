@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from iqaloss._errors import check_choice
 from iqaloss.losses.checks import NONFINITE, check_range_option, check_size
-from iqaloss.losses.chunks import judge_in_chunks, pieces
 from iqaloss.losses.encoded import EncodedTarget, check_encoded, check_target
 from iqaloss.losses.functional import feature_distance, nr_loss, reduce_batch, stack_terms, straight_through_clamp
-from iqaloss.losses.running import channels_last_option, is_convolutional, run_scorer, wants_channels_last
-from iqaloss.losses.views import crop_places, shrink, take
-from iqaloss.losses.watch import Watch
+from iqaloss.losses.guard import FiniteGuard
+from iqaloss.losses.inputs import crop_places, shrink, take
+from iqaloss.losses.micro_batches import pieces, score_in_micro_batches
+from iqaloss.losses.runner import channels_last_option, is_convolutional, run_scorer, wants_channels_last
 from iqaloss.scorers.base import NOTHING, Request, ScoreOutput, Scorer, check_images
 from iqaloss.scorers.registry import create_scorer
 
@@ -69,7 +69,7 @@ class IQALoss(nn.Module):
     Example:
         >>> loss_fn = IQALoss("mdiqa-mobile", mode="both")
         >>> pred = torch.rand(1, 3, 64, 64, requires_grad=True)
-        >>> value, parts = loss_fn(pred, torch.rand(1, 3, 64, 64), return_parts=True)
+        >>> value, parts = loss_fn(pred, torch.rand(1, 3, 64, 64), return_terms=True)
         >>> value.backward()
 
         A large output, with little memory:
@@ -116,7 +116,7 @@ class IQALoss(nn.Module):
         self.max_side = check_size("max_side", max_side, least, reason)
         self.crop = check_size("crop", crop, least, reason)
         self.chunk = check_size("chunk", chunk, 1, "")
-        self._watch = Watch(self.nonfinite, self.input_range)
+        self._guard = FiniteGuard(self.nonfinite, self.input_range)
         # In a tuple, so that nn.Module does not register it: not in state_dict(), parameters() or train().
         self._held = (built.freeze(),)
         self._convolutional = is_convolutional(built)
@@ -192,20 +192,20 @@ class IQALoss(nn.Module):
             NonFiniteLossError: If the last call's value was NaN or infinite, with ``nonfinite="raise"``.
             ValueError: If its images were far outside the input range.
         """
-        self._watch.settle()
+        self._guard.settle()
 
     @overload
     def forward(
-        self, pred: Tensor, target: Tensor | EncodedTarget | None = None, *, return_parts: Literal[False] = False
+        self, pred: Tensor, target: Tensor | EncodedTarget | None = None, *, return_terms: Literal[False] = False
     ) -> Tensor: ...
 
     @overload
     def forward(
-        self, pred: Tensor, target: Tensor | EncodedTarget | None = None, *, return_parts: Literal[True]
+        self, pred: Tensor, target: Tensor | EncodedTarget | None = None, *, return_terms: Literal[True]
     ) -> tuple[Tensor, dict[str, Tensor]]: ...
 
     def forward(
-        self, pred: Tensor, target: Tensor | EncodedTarget | None = None, *, return_parts: bool = False
+        self, pred: Tensor, target: Tensor | EncodedTarget | None = None, *, return_terms: bool = False
     ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
         """Computes the loss.
 
@@ -213,26 +213,26 @@ class IQALoss(nn.Module):
             pred: The restored images, ``[B, 3, H, W]``.
             target: The true images of the same shape, or what :meth:`encode` made of them; needed for
                 ``"fr"`` and ``"both"``, and ignored for ``"nr"``.
-            return_parts: Whether to return the named terms as well.
+            return_terms: Whether to return the named terms as well.
 
         Returns:
-            The loss; with ``return_parts`` also a dict from name to detached scalar. The parts add up to
+            The loss; with ``return_terms`` also a dict from name to detached scalar. The parts add up to
             the loss (to its mean over the batch with ``reduction="none"``). Their names are the scorer's
             dimensions or features, or ``score``; in mode ``"both"`` with the prefix ``nr_`` or ``fr_``.
         """
         check_images(pred, self.scorer.card.min_side, "pred")
         self.check()
         terms, values = self._judge(pred, None if self.mode == "nr" else self._checked(pred, target))
-        values = self._watch.finite(terms, values, pred)
+        values = self._guard.finite(terms, values, pred)
         loss = self.loss_weight * reduce_batch(values, self.reduction)
-        if not return_parts:
+        if not return_terms:
             return loss
         how = "sum" if self.reduction == "sum" else "mean"
         return loss, {name: self.loss_weight * reduce_batch(term.detach(), how) for name, term in terms.items()}
 
     def _judge(self, pred: Tensor, target: Tensor | EncodedTarget | None) -> tuple[dict[str, Tensor], Tensor]:
         """Returns the terms ``[B]`` by name, and their sum with the gradient."""
-        images = self._watch.guard(self._shrunk(self._prepare(pred, "pred"), "pred"))
+        images = self._guard.guard(self._shrunk(self._prepare(pred, "pred"), "pred"))
         with torch.no_grad():
             if isinstance(target, Tensor):
                 target = self._shrunk(self._prepare(target, "target"), "target").detach()
@@ -243,7 +243,7 @@ class IQALoss(nn.Module):
         if self.chunk is None:
             terms = self._terms(images, target, WHOLE)
             return terms, stack_terms(terms).sum(0)
-        return judge_in_chunks(
+        return score_in_micro_batches(
             lambda piece, part: self._terms(piece, None if target is None else target[part], part), images, self.chunk
         )
 
@@ -272,7 +272,7 @@ class IQALoss(nn.Module):
 
     def _prepare(self, images: Tensor, name: str) -> Tensor:
         """Maps the input range to [0, 1] and deals with what lies outside."""
-        self._watch.range(images, name)
+        self._guard.range(images, name)
         low, high = self.input_range
         images = images.to(self.scorer.mean.dtype)
         if (low, high) != (0.0, 1.0):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from iqaloss._errors import check_choice
-from iqaloss.losses.functional import feature_distance, normalised_weights, nr_loss
+from iqaloss.losses.functional import feature_distance, normalized_weights, nr_loss
 from iqaloss.losses.iqa_loss import WHOLE, IQALoss
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 
@@ -52,7 +52,7 @@ class MDIQALoss(IQALoss):
 
     Example:
         >>> loss_fn = MDIQALoss(weights={"sharpness": 2.0})
-        >>> value, parts = loss_fn(torch.rand(2, 3, 64, 64), return_parts=True)
+        >>> value, parts = loss_fn(torch.rand(2, 3, 64, 64), return_terms=True)
         >>> list(parts)
         ['brightness', 'colorfulness', 'contrast', 'noisiness', 'sharpness']
     """
@@ -119,14 +119,14 @@ class MDIQALoss(IQALoss):
         if self.form == "fused":
             return super().nr_terms(output)
         worst, best = self.scorer.card.score_range
-        factor = normalised_weights(self.active_ratio)
+        factor = normalized_weights(self.active_ratio)
         return {name: factor[i] * nr_loss(output.dimensions[name], best, worst) for i, name in enumerate(self.active)}
 
     def fr_terms(self, output: ScoreOutput, target: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weighted feature distances of the active dimensions."""
         ratio = self.active_ratio
         if self.form == "weighted":
-            factor = self.scorer.card.fr_scale * normalised_weights(ratio)
+            factor = self.scorer.card.fr_scale * normalized_weights(ratio)
             return {
                 name: factor[i] * feature_distance(output.features[name], target[name])
                 for i, name in enumerate(self.active)

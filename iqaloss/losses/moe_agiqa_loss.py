@@ -77,7 +77,7 @@ class MoEAGIQALoss(IQALoss):
 
     def set_prompts(self, prompts: Prompts) -> None:
         """Changes the prompts, for the next batch say; takes what the constructor takes."""
-        tokens = cast(MoEAGIQA, self.scorer).tokenise(prompts, self.tokenizer)
+        tokens = cast(MoEAGIQA, self.scorer).tokenize(prompts, self.tokenizer)
         self.prompt_ids, self.prompt_mask = tokens.ids, tokens.mask
 
     def conditions(self, part: slice = WHOLE) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class PMTIQALoss(IQALoss):
         >>> import torch
         >>> from iqaloss import create_scorer
         >>> loss_fn = PMTIQALoss(create_scorer("pmt-iqa", weights=None, trunk="resnet10t"), use="level")
-        >>> value, parts = loss_fn(torch.rand(1, 3, 64, 64), return_parts=True)
+        >>> value, parts = loss_fn(torch.rand(1, 3, 64, 64), return_terms=True)
         >>> list(parts)
         ['level']
     """

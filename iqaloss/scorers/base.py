@@ -175,7 +175,7 @@ class Scorer(nn.Module, abc.ABC):
             raise ValueError(f"{self.card.name} has no dimension {name!r}: {elsewhere}. It has: {', '.join(valid)}")
         raise ValueError(f"{self.card.name}: {unknown_name(kind, name, valid)}")
 
-    def normalise(self, images: Tensor) -> Tensor:
+    def normalize(self, images: Tensor) -> Tensor:
         """Subtracts the card's mean and divides by its standard deviation."""
         return (images - self.mean) / self.std
 
@@ -219,9 +219,9 @@ class Scorer(nn.Module, abc.ABC):
         """What :meth:`fold` does; a subclass adds to it what it can join."""
         from iqaloss.scorers.layers.fold import fold_batch_norms
 
-        fold_batch_norms(self, self.rehearse)
+        fold_batch_norms(self, self.run_example)
 
-    def rehearse(self) -> Any:
+    def run_example(self) -> Any:
         """Runs every part of the scorer once, on a small grey image, and returns all outputs."""
         side = max(64, self.card.min_side)
         return self(self.mean.new_full((1, 3, side, side), 0.5))

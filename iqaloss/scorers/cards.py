@@ -20,7 +20,7 @@ class WeightFile:
         patterns: File name patterns (``fnmatch``) by which it is found in a folder; when several files
             together make up the role, each has its own pattern and all of them are needed.
         published_at: Where its authors publish it.
-        licence: Under which terms.
+        license: Under which terms.
         optional: Whether the scorer works without it.
         sha256: Known digests of the published files; empty when none is known.
         size: Size in bytes, when known.
@@ -29,7 +29,7 @@ class WeightFile:
     role: str
     patterns: tuple[str, ...]
     published_at: str
-    licence: str
+    license: str
     optional: bool = False
     sha256: tuple[str, ...] = ()
     size: int | None = None
@@ -40,14 +40,14 @@ class EmbeddedFile:
     """A checkpoint that ships inside the package.
 
     Attributes:
-        filename: File name inside ``iqaloss/scorers/embedded``.
+        filename: File name inside ``iqaloss/scorers/weights``.
         sha256: Its digest.
-        licence: Under which terms it may be used.
+        license: Under which terms it may be used.
     """
 
     filename: str
     sha256: str
-    licence: str
+    license: str
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ScorerCard:
         name: The registered name.
         title: One line for lists.
         paper: Where the model is described.
-        code_licence: Licence of the published code, from which no line is taken.
+        code_license: Licence of the published code, from which no line is taken.
         dimensions: Names of the perceptual dimensions, in the model's own order.
         score_range: What the overall score was trained to span: (worst, best). Outputs are not clipped to it.
         mean: Channel means that the input is normalised with, RGB in [0, 1].
@@ -78,7 +78,7 @@ class ScorerCard:
     name: str
     title: str
     paper: str
-    code_licence: str
+    code_license: str
     dimensions: tuple[str, ...] = ()
     score_range: tuple[float, float] = (0.0, 1.0)
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -100,7 +100,7 @@ class ScorerCard:
         for file in self.files:
             kind = "optional" if file.optional else "needed"
             lines.append(f"  {file.role} ({kind}): {', '.join(file.patterns)}")
-            lines.append(f"    published at {file.published_at}; licence: {file.licence}")
+            lines.append(f"    published at {file.published_at}; licence: {file.license}")
         roles = ", ".join(f'"{file.role}": path' for file in self.files if not file.optional)
         lines.append(f'Pass a folder that holds them: create_scorer("{self.name}", weights="folder"),')
         lines.append(f'or the files by role: load_official("{self.name}", {{{roles}}}).')

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import re
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,12 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from iqaloss._configs import parse
+from iqaloss._files import replacing
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.cards import EmbeddedFile
 from iqaloss.scorers.reading import read_file
 
 if typing.TYPE_CHECKING:
-    from iqaloss.scorers.registry import Entry
+    from iqaloss.scorers.registry import ScorerEntry
 
 StateDict = Mapping[str, Tensor]
 FORMAT = "1"
@@ -154,14 +155,9 @@ def save(scorer: Scorer, path: str | Path, *, dtype: torch.dtype | None = None, 
         "iqaloss.scorer": scorer.card.name,
         "iqaloss.config": json.dumps(dataclasses.asdict(scorer.config)),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
         _sort_metadata(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 
@@ -189,7 +185,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         raise ValueError(f"cannot read the checkpoint {path}: {error}") from error
 
 
-def load_own(path: Path, item: Entry, options: Mapping[str, Any], *, sha256: str | None = None) -> Scorer:
+def load_own(path: Path, item: ScorerEntry, options: Mapping[str, Any], *, sha256: str | None = None) -> Scorer:
     """Builds a scorer from a file written by :func:`save`; checks the digest when one is given."""
     from iqaloss.scorers.registry import build
 
@@ -205,29 +201,12 @@ def load_own(path: Path, item: Entry, options: Mapping[str, Any], *, sha256: str
     made_by = metadata["iqaloss.scorer"]
     if made_by != item.card.name:
         raise ValueError(f'{path} holds a {made_by!r}, not a {item.card.name!r}: create_scorer("{made_by}", weights=…)')
-    config = config_from_dict(item.scorer_class.config_class, json.loads(metadata["iqaloss.config"]))
+    config = parse(item.scorer_class.config_class, json.loads(metadata["iqaloss.config"]), f"the config in {path}")
     scorer = build(item, config, options)
     load_strict(scorer, read_state_dict(path), source=str(path))
     return scorer
 
 
-def config_from_dict(config_class: type[Any], values: Mapping[str, Any]) -> Any:
-    """Rebuilds a (nested) config dataclass from what JSON made of it: lists become tuples again."""
-    hints = typing.get_type_hints(config_class)
-    return config_class(**{name: _revive(hints[name], value) for name, value in values.items() if name in hints})
-
-
-def _revive(hint: Any, value: Any) -> Any:
-    arguments = typing.get_args(hint)
-    if isinstance(value, Mapping):
-        nested = [kind for kind in (hint, *arguments) if dataclasses.is_dataclass(kind)]
-        return config_from_dict(typing.cast(type, nested[0]), value) if nested else dict(value)
-    if isinstance(value, list):
-        inner = arguments[0] if arguments else Any
-        return tuple(_revive(inner, element) for element in value)
-    return value
-
-
 def embedded_path(file: EmbeddedFile) -> Path:
     """Returns the path of a checkpoint inside the package."""
-    return Path(__file__).parent / "embedded" / file.filename
+    return Path(__file__).parent / "weights" / file.filename

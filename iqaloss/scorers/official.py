@@ -18,12 +18,12 @@ from iqaloss.scorers.checkpoints import StateDict, load_own, read_metadata, some
 from iqaloss.scorers.reading import read_file
 
 if typing.TYPE_CHECKING:
-    from iqaloss.scorers.registry import Entry
+    from iqaloss.scorers.registry import ScorerEntry
 
 Part = str | Path | StateDict | Sequence[str | Path | StateDict]
 
 
-def load_path(path: Path, item: Entry, options: Mapping[str, Any]) -> Scorer:
+def load_path(path: Path, item: ScorerEntry, options: Mapping[str, Any]) -> Scorer:
     """Builds a scorer from one of our files, or from a folder with ours or the official files."""
     if path.is_dir():
         own = [file for file in sorted(path.glob("*.safetensors")) if "iqaloss.scorer" in read_metadata(file)]
@@ -65,7 +65,7 @@ def find_official(folder: Path, files: Sequence[WeightFile], how: str) -> dict[s
     return found
 
 
-def load_official_parts(item: Entry, parts: Mapping[str, Part], options: Mapping[str, Any]) -> Scorer:
+def load_official_parts(item: ScorerEntry, parts: Mapping[str, Part], options: Mapping[str, Any]) -> Scorer:
     """Builds a scorer from official parts, after checking the roles."""
     card = item.card
     roles = [file.role for file in card.files]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from iqaloss._configs import changed
 from iqaloss._errors import missing_package, unknown_name
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.cards import ScorerCard
@@ -18,14 +19,14 @@ from iqaloss.scorers.cards import ScorerCard
 _BUILT_IN = ("mdiqa", "lar_iqa", "pmt_iqa", "moe_agiqa", "sr_iqa")
 """Modules beside this one that register scorers when imported; importing them loads no heavy package."""
 
-_ENTRIES: dict[str, Entry] = {}
+_ENTRIES: dict[str, ScorerEntry] = {}
 
 Weights = str | Path | Mapping[str, Tensor] | None
 """A file or folder, a state dict, or None for random weights."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class ScorerEntry:
     """A registered scorer: its card, its class and its configurations.
 
     Attributes:
@@ -57,19 +58,19 @@ def register_scorer(card: ScorerCard, *, config: Any, tiny: Any) -> Callable[[ty
         old = _ENTRIES.get(card.name)
         if old is not None and old.scorer_class.__qualname__ != scorer_class.__qualname__:
             raise ValueError(f"scorer name {card.name!r} is taken by {old.scorer_class.__qualname__}")
-        _ENTRIES[card.name] = Entry(card, scorer_class, config, tiny)
+        _ENTRIES[card.name] = ScorerEntry(card, scorer_class, config, tiny)
         return scorer_class
 
     return decorate
 
 
-def _entries() -> dict[str, Entry]:
+def _entries() -> dict[str, ScorerEntry]:
     for module in _BUILT_IN:
         importlib.import_module(f"iqaloss.scorers.{module}")
     return _ENTRIES
 
 
-def entry(name: str) -> Entry:
+def entry(name: str) -> ScorerEntry:
     """Returns the registry entry of a scorer; raises ``ValueError`` with the nearest name for an unknown one."""
     entries = _entries()
     if name not in entries:
@@ -167,13 +168,9 @@ def create_tiny(name: str, *, frozen: bool = True) -> Scorer:
     return scorer.freeze() if frozen else scorer
 
 
-def build(item: Entry, config: Any, options: Mapping[str, Any]) -> Scorer:
+def build(item: ScorerEntry, config: Any, options: Mapping[str, Any]) -> Scorer:
     """Builds an entry's class with a config, some of its fields changed by options."""
-    fields = tuple(config.__dataclass_fields__)
-    for option in options:
-        if option not in fields:
-            raise ValueError(f"{item.card.name}: {unknown_name('option', option, fields)}")
-    return item.scorer_class(item.card, replace(config, **options))
+    return item.scorer_class(item.card, changed(config, options, item.card.name))
 
 
 def _check_packages(card: ScorerCard) -> None:

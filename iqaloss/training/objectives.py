@@ -46,12 +46,12 @@ def mse(pred: Tensor, target: Tensor) -> Tensor:
 
 
 def _direction(values: Tensor, order: float, eps: float) -> Tensor:
-    centred = values - values.mean()
+    centered = values - values.mean()
     if order == 2:
-        return centred / (centred.square().sum() + eps * eps).sqrt()
+        return centered / (centered.square().sum() + eps * eps).sqrt()
     # The shift under the root keeps the gradient of the norm finite where an element is zero.
-    magnitude = (centred.square() + eps * eps).sqrt()
-    return centred / magnitude.pow(order).sum().pow(1.0 / order)
+    magnitude = (centered.square() + eps * eps).sqrt()
+    return centered / magnitude.pow(order).sum().pow(1.0 / order)
 
 
 def norm_in_norm(pred: Tensor, target: Tensor, *, p: float = 1.0, q: float = 2.0, eps: float = 1e-5) -> Tensor:

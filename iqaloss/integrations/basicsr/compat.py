@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 from iqaloss._errors import missing_package
+from iqaloss._files import replacing
 
 _REMOVED = "torchvision.transforms.functional_tensor"
 
@@ -101,9 +101,8 @@ def whole_files() -> Iterator[None]:
     save = torch.save
 
     def save_and_rename(obj: Any, path: str | Path, *args: Any, **options: Any) -> None:
-        partial = f"{path}.partial"
-        save(obj, partial, *args, **options)
-        os.replace(partial, path)
+        with replacing(path) as temporary:
+            save(obj, temporary, *args, **options)
 
     torch.save = save_and_rename  # type: ignore[assignment]
     try:

@@ -144,7 +144,7 @@ class LossGroup(nn.Module):
         """Returns ``(sum of the losses, style loss)`` and leaves every part in ``parts``, by its name in the log."""
         total, style = pred.new_zeros(()).float(), None
         for name, loss in zip(self.names, self.losses):
-            value, parts = loss(pred, target, return_parts=True)
+            value, parts = loss(pred, target, return_terms=True)
             total = total + value
             self.parts[f"l_{name}"] = value.detach()
             self.parts.update({f"l_{name}_{part}": term for part, term in parts.items()})

@@ -19,7 +19,7 @@ register_scorer(
         name="lar-iqa",
         title="LAR-IQA: two MobileNetV3 branches with a KAN or MLP head, four colour spaces",
         paper="arXiv 2408.17057",
-        code_licence="MIT, according to its README",
+        code_license="MIT, according to its README",
         input_rule=(
             "any size; resized to 384x384 (authentic branch) and centre-cropped to 1280x1280 with a zero border "
             "(synthetic branch); options resize, crop, pad, color_space"

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.cards import ScorerCard
 from iqaloss.scorers.lar_iqa.config import BRANCHES, LARIQAConfig, check_spaces
-from iqaloss.scorers.lar_iqa.preprocess import centre_crop, squeeze_to_square, to_eight_bits, to_spaces, without_border
+from iqaloss.scorers.lar_iqa.preprocess import center_crop, squeeze_to_square, to_eight_bits, to_spaces, without_border
 from iqaloss.scorers.layers.kan import KANLinear
-from iqaloss.scorers.layers.normalise import unit_rms
+from iqaloss.scorers.layers.normalize import unit_rms
 
 
 @dataclass
@@ -176,8 +176,8 @@ class LARIQA(Scorer):
             eight_bits = self.config.variant == "released"
             view = squeeze_to_square(converted, self.config.resize, eight_bits=eight_bits)
         else:
-            view = centre_crop(converted, self.config.crop, pad=pad)
-        return self.normalise(view).to(self.mean.dtype)
+            view = center_crop(converted, self.config.crop, pad=pad)
+        return self.normalize(view).to(self.mean.dtype)
 
     @classmethod
     def from_official(cls, card: ScorerCard, parts: Mapping[str, Mapping[str, Tensor]], **options: Any) -> LARIQA:

@@ -7,12 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from iqaloss.scorers.layers.remember import Remember
+from iqaloss.scorers.layers.frozen_cache import FrozenCache
 
 _BITS = 22
 """Fractional bits of Pillow's filter weights for 8-bit channels."""
 
-_KEPT = Remember(16)
+_KEPT = FrozenCache(16)
 """The filters of recent sizes, so that no step copies one to the device again."""
 
 
@@ -55,11 +55,11 @@ def _taps(length: int, size: int) -> tuple[Tensor, Tensor]:
     """
     scale = length / size
     support = max(scale, 1.0)
-    centre = (torch.arange(size, dtype=torch.float64) + 0.5) * scale
-    first = (centre - support + 0.5).clamp(min=0).long()
-    stop = (centre + support + 0.5).long().clamp(max=length)
+    center = (torch.arange(size, dtype=torch.float64) + 0.5) * scale
+    first = (center - support + 0.5).clamp(min=0).long()
+    stop = (center + support + 0.5).long().clamp(max=length)
     position = first[:, None] + torch.arange(2 * math.ceil(support) + 1)
-    weights = (1 - ((position - centre[:, None] + 0.5) / support).abs()).clamp(min=0)
+    weights = (1 - ((position - center[:, None] + 0.5) / support).abs()).clamp(min=0)
     weights = torch.where(position < stop[:, None], weights, 0.0)
     weights = weights / weights.sum(dim=1, keepdim=True)
     return first[:, None], (weights * (1 << _BITS) + 0.5).to(torch.int64)

@@ -62,7 +62,7 @@ def squeeze_to_square(images: Tensor, side: int | None, *, eight_bits: bool = Fa
     return _straight_through(resize_levels(levels, (side, side)).to(images.dtype) / 255, resized)
 
 
-def centre_crop(images: Tensor, side: int | None, *, pad: bool) -> Tensor:
+def center_crop(images: Tensor, side: int | None, *, pad: bool) -> Tensor:
     """Cuts the central ``side`` x ``side`` pixels.
 
     Args:
@@ -84,7 +84,7 @@ def centre_crop(images: Tensor, side: int | None, *, pad: bool) -> Tensor:
 
 
 def without_border(features: Tensor, size: Sequence[int], side: int | None, *, pad: bool) -> Tensor:
-    """Cuts from a feature map of :func:`centre_crop` what its zero border alone gave.
+    """Cuts from a feature map of :func:`center_crop` what its zero border alone gave.
 
     Args:
         features: ``[B, C, h, w]``.

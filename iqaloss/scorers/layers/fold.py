@@ -53,7 +53,7 @@ def fold_batch_norms(module: nn.Module, run: Callable[[], Any]) -> int:
     norms = [child for child, where in places.items() if len(where) == 1 and _remainder(child) is not None]
     if not norms:
         return 0
-    pairs = _watch(module, norms, run)
+    pairs = _guard(module, norms, run)
     for convolution, norm in pairs:
         fold_pair(convolution, norm)
         parent, name = places[norm][0]
@@ -133,7 +133,7 @@ class _Watch(TorchDispatchMode):
         return out
 
 
-def _watch(module: nn.Module, norms: list[Any], run: Callable[[], Any]) -> list[tuple[nn.Conv2d, Any]]:
+def _guard(module: nn.Module, norms: list[Any], run: Callable[[], Any]) -> list[tuple[nn.Conv2d, Any]]:
     """Runs the network and returns the pairs that are certain."""
     owners = Counter(id(value) for child in module.modules() for value in child._parameters.values())
     weights = {

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from iqaloss.scorers.layers.frozen_cache import FrozenCache
 from iqaloss.scorers.layers.precision import full_precision
-from iqaloss.scorers.layers.remember import Remember
 
 ORDER = 3
 """Degree of the splines; the closed form below is that of cubic ones."""
@@ -97,7 +97,7 @@ class KANLinear(nn.Module):
         self.base_weight = nn.Parameter(torch.empty(outputs, inputs))
         self.spline_weight = nn.Parameter(torch.empty(outputs, inputs, intervals + ORDER))
         self.spline_scaler = nn.Parameter(torch.empty(outputs, inputs)) if scaler else None
-        self.remember = Remember(1)
+        self.remember = FrozenCache(1)
         self.reset_parameters(noise)
 
     def reset_parameters(self, noise: float = 0.1) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def centre_square(images: Tensor, side: int) -> Tensor:
+def center_square(images: Tensor, side: int) -> Tensor:
     """Resizes the shorter side to ``side`` (bicubic, antialiased) and crops the centre square.
 
     Args:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iqaloss.scorers.layers.remember import Remember
+from iqaloss.scorers.layers.frozen_cache import FrozenCache
 
 
 class FeedForward(nn.Module):
@@ -107,7 +107,7 @@ class PositionTable(nn.Module):
         super().__init__()
         self.rows = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, width // 2, side, 1), std=0.02))
         self.columns = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, width // 2, 1, side), std=0.02))
-        self.remember = Remember()
+        self.remember = FrozenCache()
 
     def forward(self, height: int, width: int) -> Tensor:
         """Returns the embedding of a grid, ``[height * width, 1, C]``; a frozen table computes it once for a size."""

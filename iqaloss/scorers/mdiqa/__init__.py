@@ -25,7 +25,7 @@ from iqaloss.scorers.registry import register_scorer
 __all__ = ["FUSIONS", "MDIQA", "BranchConfig", "FusionConfig", "MDIQAConfig"]
 
 _PAPER = "arXiv 2508.16887"
-_LICENCE = "CC BY-NC-SA 4.0 and S-Lab License 1.0 (non-commercial)"
+_LICENSE = "CC BY-NC-SA 4.0 and S-Lab License 1.0 (non-commercial)"
 _PUBLISHED = "https://github.com/YaoShunyu19/MDIQA (Google Drive folder 1-RajAoPc-0v-WWQ9BnYTi-HxbpJNLZcl)"
 _FR_REASON = (
     "each head's last cross-scale query map: what the dimension's score is read from, and what the paper compares"
@@ -36,7 +36,7 @@ register_scorer(
         name="mdiqa",
         title="MDIQA: five technical and four aesthetic dimensions, two ResNet-50 branches",
         paper=_PAPER,
-        code_licence=_LICENCE,
+        code_license=_LICENSE,
         dimensions=TECHNICAL + AESTHETIC,
         fr_scale=0.41,  # with random weights: the published ones were not at hand
         fr_reason=_FR_REASON,
@@ -45,10 +45,10 @@ register_scorer(
                 "technical",
                 ("net_freeze_backbone.pth", *(f"net_best_koniq10k_val_head{i}_head{i}.pth" for i in range(5))),
                 _PUBLISHED,
-                _LICENCE,
+                _LICENSE,
             ),
-            WeightFile("aesthetic", ("net_best_PARA_val_color.pth",), _PUBLISHED, _LICENCE),
-            WeightFile("fusion", ("mdiqa_shared_5t_4a_*.pth",), _PUBLISHED, _LICENCE),
+            WeightFile("aesthetic", ("net_best_PARA_val_color.pth",), _PUBLISHED, _LICENSE),
+            WeightFile("fusion", ("mdiqa_shared_5t_4a_*.pth",), _PUBLISHED, _LICENSE),
         ),
     ),
     config=OFFICIAL,
@@ -60,7 +60,7 @@ register_scorer(
         name="mdiqa-mobile",
         title="the embedded default: MDIQA's architecture, small, five technical dimensions, offline",
         paper=_PAPER,
-        code_licence="Apache-2.0",
+        code_license="Apache-2.0",
         dimensions=TECHNICAL,
         mean=(127 / 255,) * 3,
         std=(128 / 255,) * 3,

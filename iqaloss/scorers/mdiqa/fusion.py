@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from iqaloss._errors import missing_package
 from iqaloss.scorers.cards import CLIP_MEAN, CLIP_STD
 from iqaloss.scorers.layers.pyramid import FrozenStatistics, create_trunk, pool_to
-from iqaloss.scorers.layers.square import centre_square
+from iqaloss.scorers.layers.square import center_square
 from iqaloss.scorers.layers.transformer import SelfAttentionLayer, init_transformer, regressor, to_tokens
 from iqaloss.scorers.mdiqa.config import BranchConfig
 
@@ -229,7 +229,7 @@ class ClipTokens(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Returns the map ``[B, C, 7, 7]`` for images in ``[0, 1]``."""
         with torch.no_grad():
-            crop = (centre_square(images.detach(), self.side) - self.mean) / self.std
+            crop = (center_square(images.detach(), self.side) - self.mean) / self.std
             tokens = attention_pool_tokens(self.visual, crop)
         return self.project(tokens)
 

@@ -112,8 +112,8 @@ class MDIQA(Scorer):
         mapped = everything if local else request.features or ()
         weighted = request.score or "weights" in extras
 
-        normalised = self.normalise(images)
-        found = self._run_branches(normalised, scored, mapped, weighted)
+        normalized = self.normalize(images)
+        found = self._run_branches(normalized, scored, mapped, weighted)
         added = None
         if self.statistics is not None and (scored or local):
             wanted = [everything.index(name) for name in scored]
@@ -125,7 +125,7 @@ class MDIQA(Scorer):
         )
         if weighted:
             with torch.set_grad_enabled(torch.is_grad_enabled() and (request.score or not fixed_weights)):
-                weights = self.weighting(normalised, found.maps)
+                weights = self.weighting(normalized, found.maps)
             output.extras["weights"] = weights if ratio is None else weights * ratio
         if local:
             scores = self._local_scores(images, found)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iqaloss.scorers.layers.remember import Remember
+from iqaloss.scorers.layers.frozen_cache import FrozenCache
 from iqaloss.scorers.layers.stacked import (
     StackedCrossAttentionLayer,
     StackedLinear,
@@ -29,7 +29,7 @@ class StackedPositions(nn.Module):
             nn.Parameter(torch.cat([getattr(table, name).detach() for table in tables]), requires_grad=False)
             for name in ("rows", "columns")
         )
-        self.remember = Remember()
+        self.remember = FrozenCache()
 
     def forward(self, height: int, width: int) -> Tensor:
         """Returns the embeddings of a grid, ``[N, 1, height * width, C]``."""

@@ -23,7 +23,7 @@ register_scorer(
         name="moe-agiqa",
         title="MoE-AGIQA: generated images and their prompts, ViT-B/16 and ImageReward's BLIP, judged by experts",
         paper='"MoE-AGIQA", CVPR Workshops 2024',
-        code_licence="none stated",
+        code_license="none stated",
         mean=CLIP_MEAN,  # of BLIP's input; the visual transformers take [0, 1] as published
         std=CLIP_STD,
         min_side=32,

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from iqaloss.scorers.layers.frozen_cache import FrozenCache
 from iqaloss.scorers.layers.precision import full_precision
-from iqaloss.scorers.layers.remember import Remember
 from iqaloss.scorers.moe_agiqa.config import MoEAGIQAConfig
 
 
@@ -132,7 +132,7 @@ class TopExperts(nn.Module):
         self.experts = nn.ModuleList(
             nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1)) for _ in range(experts)
         )
-        self.remember = Remember()
+        self.remember = FrozenCache()
 
     def forward(self, pooled: Tensor) -> Judgement:
         """Judges pooled features ``[B, C]``."""

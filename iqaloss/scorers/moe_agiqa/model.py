@@ -14,7 +14,7 @@ from iqaloss._errors import unknown_name
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer, check_images
 from iqaloss.scorers.cards import ScorerCard
 from iqaloss.scorers.layers.crops import take_crops
-from iqaloss.scorers.layers.square import centre_square
+from iqaloss.scorers.layers.square import center_square
 from iqaloss.scorers.layers.vit import class_token, create_vit
 from iqaloss.scorers.layers.wordpiece import WordPiece
 from iqaloss.scorers.moe_agiqa.config import MoEAGIQAConfig
@@ -91,7 +91,7 @@ class MoEAGIQA(Scorer):
         self.tokenizer = source if isinstance(source, WordPiece) else WordPiece.load(source)
         return self
 
-    def tokenise(self, prompts: Prompts, tokenizer: WordPiece | None = None) -> PromptTokens:
+    def tokenize(self, prompts: Prompts, tokenizer: WordPiece | None = None) -> PromptTokens:
         """Turns prompts into token ids; done once, they may be passed instead of the texts ever after.
 
         Args:
@@ -188,8 +188,8 @@ class MoEAGIQA(Scorer):
         check_images(images, 1, "prompt_images")
         if images.shape[0] != batch:
             raise ValueError(f"prompt_images holds {images.shape[0]} images, images {batch}")
-        square = self.normalise(centre_square(images.float(), self.config.vision.side))
-        return self.semantic(square.to(_dtype_of(self.semantic)), self.tokenise(prompts).expand(batch))
+        square = self.normalize(center_square(images.float(), self.config.vision.side))
+        return self.semantic(square.to(_dtype_of(self.semantic)), self.tokenize(prompts).expand(batch))
 
     @classmethod
     def open_official(cls, role: str, loaded: Any) -> Any:

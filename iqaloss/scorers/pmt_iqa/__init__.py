@@ -17,7 +17,7 @@ register_scorer(
         name="pmt-iqa",
         title="PMT-IQA: score and quality level from four scales of a ResNet-50",
         paper="arXiv 2301.01182",
-        code_licence="none stated",
+        code_license="none stated",
         input_rule=(
             'any size, no resize (variant="paper"); 224x224, or the mean over windows of it (variant="released")'
         ),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.cards import ScorerCard
-from iqaloss.scorers.layers.normalise import unit_rms
+from iqaloss.scorers.layers.normalize import unit_rms
 from iqaloss.scorers.pmt_iqa.config import RELEASED_SIDE, PMTIQAConfig
 from iqaloss.scorers.pmt_iqa.heads import PaperHeads, ReleasedHeads, build_scales, expected_level
 from iqaloss.scorers.pmt_iqa.windows import cut
@@ -77,7 +77,7 @@ class PMTIQA(Scorer):
         vectors = []
         headed = request.score or bool(extras)
         last = len(_SCALES) - 1 if headed else max((_SCALES.index(name) for name in features), default=-1)
-        for name, scale, level in zip(_SCALES[: last + 1], self.scales, self.levels(self.normalise(images))):
+        for name, scale, level in zip(_SCALES[: last + 1], self.scales, self.levels(self.normalize(images))):
             if name not in features and not headed:
                 continue
             reduced = scale.reduce(level)
@@ -110,7 +110,7 @@ class PMTIQA(Scorer):
             x = stage(x)
             yield x
 
-    def rehearse(self) -> ScoreOutput:
+    def run_example(self) -> ScoreOutput:
         """Runs everything once; the released form takes its own size only."""
         side = RELEASED_SIDE if self.config.variant == "released" else max(64, self.card.min_side)
         return self(self.mean.new_full((1, 3, side, side), 0.5))

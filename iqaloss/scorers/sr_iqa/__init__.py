@@ -20,7 +20,7 @@ register_scorer(
         name="sr-iqa",
         title="SR-IQA: CLIP ViT-B/32 with five quality prompts, for super-resolved images",
         paper="Learning from Model Rankings Improves Blind Super-Resolution Image Quality Assessment, IEEE SMC 2025",
-        code_licence=_NONE_STATED,
+        code_license=_NONE_STATED,
         score_range=(1.0, 5.0),
         mean=CLIP_MEAN,
         std=CLIP_STD,

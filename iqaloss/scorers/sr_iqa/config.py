@@ -79,7 +79,7 @@ class SRIQAConfig:
         link: ``"affine"`` or ``"positive"``: how the rectifier acts on the score; None for the variant's own.
         prompt: ``"with"`` or ``"of"``: the prompt's wording.
         windows: How many windows the published test looks at.
-        normalised: Whether CLIP sees its usual normalisation; the last commit of the released demo forgets it.
+        normalized: Whether CLIP sees its usual normalisation; the last commit of the released demo forgets it.
         maniqa_gradient: Whether a gradient passes through MANIQA's tokens to the image.
         clip: The CLIP.
         maniqa: The token network of the released variant.
@@ -90,7 +90,7 @@ class SRIQAConfig:
     link: str | None = None
     prompt: str = "with"
     windows: int = 15
-    normalised: bool = True
+    normalized: bool = True
     maniqa_gradient: bool = False
     clip: ClipConfig = field(default_factory=ClipConfig)
     maniqa: ManiqaConfig = field(default_factory=ManiqaConfig)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iqaloss.scorers.layers.remember import Remember
+from iqaloss.scorers.layers.frozen_cache import FrozenCache
 from iqaloss.scorers.sr_iqa.config import ManiqaConfig
 
 _RESIDUAL = 0.13
@@ -57,7 +57,7 @@ class WindowAttention(nn.Module):
         place = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")).flatten(1)
         away = place[:, :, None] - place[:, None, :] + side - 1
         self.register_buffer("index", away[0] * (2 * side - 1) + away[1], persistent=False)
-        self.remember = Remember(1)
+        self.remember = FrozenCache(1)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Returns tokens of the same shape ``[B * W, T, C]``; ``mask`` ``[W, T, T]`` is added to the logits."""

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.cards import ScorerCard
-from iqaloss.scorers.layers.normalise import unit_rms
+from iqaloss.scorers.layers.normalize import unit_rms
 from iqaloss.scorers.layers.precision import full_precision, neutral
 from iqaloss.scorers.sr_iqa.clip import build_clip, embed_windows, text_parameters, tokenize
 from iqaloss.scorers.sr_iqa.config import SRIQAConfig
@@ -131,7 +131,7 @@ class SRIQA(Scorer):
         seen = windows.flatten(0, 1)
         embedding, tokens = embed_windows(
             self.clip.visual,
-            self.normalise(seen) if self.config.normalised else seen,
+            self.normalize(seen) if self.config.normalized else seen,
             list(depths.values()),
             pooled=scored or "embedding" in features,
         )

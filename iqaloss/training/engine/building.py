@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from iqaloss._errors import unknown_name
+from iqaloss._configs import changed
 from iqaloss.scorers import checkpoints
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.registry import build, create_scorer, entry
-from iqaloss.training.recipes.parsing import convert
-from iqaloss.training.recipes.recipe import Optimiser, Recipe, Start
+from iqaloss.training.recipes.recipe import Optimizer, Recipe, Start
 from iqaloss.training.tasks import task_class
 from iqaloss.training.tasks.base import Task
 
@@ -48,27 +46,6 @@ def build_scorer(recipe: Recipe, options: Mapping[str, Any]) -> Scorer:
     return build(item, changed(changed(config, options, "task"), spec.options, "recipe.scorer.options"), {})
 
 
-def changed(config: Any, changes: Mapping[str, Any], where: str) -> Any:
-    """Returns a (nested) config dataclass with some fields changed.
-
-    Raises:
-        ValueError: For a field that the config does not have, with the nearest valid one.
-    """
-    import typing
-
-    hints = typing.get_type_hints(type(config))
-    new: dict[str, Any] = {}
-    for name, value in changes.items():
-        if name not in hints:
-            raise ValueError(f"{where}: {unknown_name('option', name, hints)}")
-        old = getattr(config, name)
-        if is_dataclass(old) and isinstance(value, Mapping):
-            new[name] = changed(old, value, f"{where}.{name}")
-        else:
-            new[name] = value if is_dataclass(value) else convert(hints[name], value, f"{where}.{name}")
-    return replace(config, **new)
-
-
 def apply_start(scorer: Scorer, start: Start, task: type[Task] = Task) -> None:
     """Loads a file into a part of the scorer.
 
@@ -95,7 +72,7 @@ def apply_start(scorer: Scorer, start: Start, task: type[Task] = Task) -> None:
     checkpoints.load_strict(module, state, source=f"{start.file} for {target}")
 
 
-def build_optimiser(task: Task, spec: Optimiser) -> torch.optim.Optimizer:
+def build_optimizer(task: Task, spec: Optimizer) -> torch.optim.Optimizer:
     """Builds the optimiser of every parameter that learns."""
     trained = [parameter for parameter in task.parameters() if parameter.requires_grad]
     if not trained:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+from iqaloss._files import replacing
 
 STATE = "last.pt"
 BEST = "best.safetensors"
@@ -17,17 +18,9 @@ FORMAT = 1
 
 
 def write_state(state: dict[str, Any], path: Path) -> None:
-    """Writes a state to a temporary file beside ``path``, flushes it to the disk, and renames it.
-
-    A process that dies at any moment leaves the old file or the new one.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with open(partial, "wb") as file:
-        torch.save({"format": FORMAT, **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    """Writes a state, whole or not at all."""
+    with replacing(path) as temporary:
+        torch.save({"format": FORMAT, **state}, temporary)
 
 
 def read_state(path: Path) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from iqaloss._errors import unknown_name
-from iqaloss.training.dataset import ManifestDataset, Transform, collate, open_image
+from iqaloss.data.dataset import ManifestDataset, Transform, collate, open_image
+from iqaloss.data.manifest import Manifest, read_manifest
 from iqaloss.training.engine.sampling import Pick, Shards, StreamPlan, mixed_seed
-from iqaloss.training.manifest import Manifest, read_manifest
 from iqaloss.training.recipes.recipe import DataSpec, MethodsSpec
 
 Item = dict[str, Any]
@@ -125,8 +125,8 @@ def _image_files(folder: Path) -> list[Path]:
 
 def load_manifest(spec: DataSpec) -> Manifest:
     """Reads the rows of a table or a published set that a stream names."""
-    from iqaloss.training.layouts import load_data
-    from iqaloss.training.splits import split_manifest
+    from iqaloss.data.layouts.record import load_data
+    from iqaloss.data.splits import split_manifest
 
     if Path(spec.data).is_dir():
         splits = None if spec.split is None else [spec.split]

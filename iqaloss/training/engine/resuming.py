@@ -50,7 +50,7 @@ def training_state(trainer: Trainer) -> dict[str, Any]:
         "history": trainer.history,
         "task": trainer.task.state_dict(),
         "average": None if trainer.average is None else trainer.average.state_dict(),
-        "optimiser": trainer.optimiser.state_dict(),
+        "optimizer": trainer.optimizer.state_dict(),
         "scaler": None if scaler is None else scaler.state_dict(),
         "random": gather_objects(random_state()),
     }
@@ -81,7 +81,7 @@ def restore(trainer: Trainer) -> None:
     trainer.best, trainer.history = float(state["best"]), list(state["history"])
     trainer.task.load_state_dict(state["task"])
     trainer.task.configure(trainer.step)
-    trainer.optimiser.load_state_dict(state["optimiser"])
+    trainer.optimizer.load_state_dict(state["optimizer"])
     if trainer.average is not None:
         trainer.average.load_state_dict(state["average"])
     if trainer.accelerator.scaler is not None and state["scaler"] is not None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from iqaloss._errors import missing_package
 from iqaloss.scorers import checkpoints
-from iqaloss.training.engine.building import build_optimiser, build_task
+from iqaloss.training.engine.building import build_optimizer, build_task
 from iqaloss.training.engine.checkpointing import BEST, LAST, STATE, seed_everything
 from iqaloss.training.engine.collective import gather_with_gradient
 from iqaloss.training.engine.data import to_device
@@ -25,7 +25,7 @@ from iqaloss.training.engine.sampling import Shards, turns
 from iqaloss.training.engine.streams import Streams
 from iqaloss.training.engine.validation import correlations, mean_of, predict_sharded
 from iqaloss.training.recipes.recipe import Recipe
-from iqaloss.training.tasks.base import Moment, Task
+from iqaloss.training.tasks.base import Task, TrainState
 
 
 class Trainer:
@@ -80,11 +80,11 @@ class Trainer:
         self.task: Task = build_task(recipe)
         self.task.configure(0)
         self.average = None if recipe.run.ema is None else WeightAverage(self.task, recipe.run.ema)
-        optimiser = build_optimiser(self.task, recipe.optimiser)
+        optimizer = build_optimizer(self.task, recipe.optimizer)
         if ranks > 1 and self.accelerator.device.type == "cuda":
             # Statistics of the whole batch, as one process would have them.
             self.task = nn.SyncBatchNorm.convert_sync_batchnorm(self.task)
-        self.model, self.optimiser = self.accelerator.prepare(self.task, optimiser)
+        self.model, self.optimizer = self.accelerator.prepare(self.task, optimizer)
         if self.average is not None:
             self.average.to(self.accelerator.device)
         self.step = 0
@@ -119,21 +119,21 @@ class Trainer:
                     write_last(training_state(self), self.out / STATE, self.accelerator)
         return self.out / (BEST if self.recipe.data.validation else LAST)
 
-    def moment(self, step: int) -> Moment:
+    def moment(self, step: int) -> TrainState:
         """Returns where the training stands at a step."""
         epochs = max(1, -(-self.total // self.epoch_steps))
-        return Moment(step, step // self.epoch_steps, epochs)
+        return TrainState(step, step // self.epoch_steps, epochs)
 
     def advance(self, chosen: dict[int, int]) -> dict[str, float]:
         """Takes one optimiser step on the streams whose turn it is; returns the loss terms."""
         recipe, now = self.recipe, self.moment(self.step)
         self.task.configure(self.step)
         if self.step and self.task.starts_afresh(now, self.moment(self.step - 1)):
-            self.optimiser.state.clear()
+            self.optimizer.state.clear()
             self.fresh_at = self.step
         counted = self.step - self.fresh_at if self.task.restarts_schedule else self.step
-        rate = recipe.optimiser.lr * factor(recipe.schedule, counted, self.epoch_steps)
-        for group in self.optimiser.param_groups:
+        rate = recipe.optimizer.lr * factor(recipe.schedule, counted, self.epoch_steps)
+        for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.model.train()
         values: dict[str, float] = {}
@@ -143,16 +143,16 @@ class Trainer:
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
                 for name, value in self._backward(names, now).items():
                     values[name] = values.get(name, 0.0) + value
-        if recipe.optimiser.clip is not None:
-            self.accelerator.clip_grad_norm_(self.task.parameters(), recipe.optimiser.clip)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        if recipe.optimizer.clip is not None:
+            self.accelerator.clip_grad_norm_(self.task.parameters(), recipe.optimizer.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(self.task)
         self.step += 1
         return {**values, "loss": sum(values.values()), "lr": rate}
 
-    def _backward(self, names: tuple[str, ...], now: Moment) -> dict[str, float]:
+    def _backward(self, names: tuple[str, ...], now: TrainState) -> dict[str, float]:
         """Runs one pass over one batch of each named stream; the gradients add up."""
         batches = {name: to_device(self.streams.next(name), self.accelerator.device) for name in names}
         predicted = self.model(batches)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from iqaloss._configs import parse
 from iqaloss._errors import missing_package, unknown_name
-from iqaloss.training.recipes.parsing import override, parse
+from iqaloss.training.recipes.overrides import override
 from iqaloss.training.recipes.recipe import Recipe
 
 _FOLDER = Path(__file__).parent
@@ -28,7 +29,7 @@ def read_recipe(path: str | Path, changes: Sequence[str] = ()) -> Recipe:
 
     Args:
         path: A YAML file, or the name of a recipe inside the package.
-        changes: Changes such as ``"optimiser.lr=1e-4"``.
+        changes: Changes such as ``"optimizer.lr=1e-4"``.
 
     Raises:
         FileNotFoundError: If there is no such file; names the nearest recipe inside the package.

@@ -68,7 +68,7 @@ def finetune_recipe(
         },
         "run": {"epochs": epochs},
         "losses": {"nin": 1.0, "mse": 1.0},
-        "optimiser": {"name": "adamw", "lr": lr, "weight_decay": 1e-5},
+        "optimizer": {"name": "adamw", "lr": lr, "weight_decay": 1e-5},
         "schedule": {"name": "cosine", "unit": "epoch", "period": epochs},
     }
     return recipe_from(values, changes, "fine-tuning")

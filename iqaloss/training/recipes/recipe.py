@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iqaloss._errors import check_choice
-from iqaloss.training.dataset import Transform
-from iqaloss.training.manifest import Scale
+from iqaloss.data.dataset import Transform
+from iqaloss.data.manifest import Scale
 
 DRAWS = ("all", "one")
 PRECISIONS = ("no", "bf16", "fp16")
@@ -161,7 +161,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Optimiser:
+class Optimizer:
     """The optimiser: ``"adam"`` (weight decay as L2), ``"adamw"`` or ``"sgd"`` (momentum 0.9)."""
 
     name: str = "adamw"
@@ -170,7 +170,7 @@ class Optimiser:
     clip: float | None = None
 
     def __post_init__(self) -> None:
-        check_choice("optimiser", self.name, ("adam", "adamw", "sgd"))
+        check_choice("optimizer", self.name, ("adam", "adamw", "sgd"))
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ class Recipe:
         losses: Objective to weight; a task may know further terms of its own.
         options: Options of the task.
         start: Weights to start parts of the scorer from, in this order.
-        optimiser: The optimiser.
+        optimizer: The optimiser.
         schedule: The learning rate's course.
         source: Where the values come from.
     """
@@ -265,6 +265,6 @@ class Recipe:
     losses: Mapping[str, float]
     options: Mapping[str, Any] = field(default_factory=dict)
     start: tuple[Start, ...] = ()
-    optimiser: Optimiser = field(default_factory=Optimiser)
+    optimizer: Optimizer = field(default_factory=Optimizer)
     schedule: Schedule = field(default_factory=Schedule)
     source: str = ""

@@ -9,10 +9,9 @@ from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor, nn
 
-from iqaloss._errors import unknown_name
+from iqaloss._configs import check_options, parse
 from iqaloss.scorers.base import Scorer
 from iqaloss.training import objectives
-from iqaloss.training.recipes.parsing import parse
 from iqaloss.training.recipes.recipe import Recipe
 
 Batch = Mapping[str, Any]
@@ -35,7 +34,7 @@ _TASKS: dict[str, type[Task]] = {}
 
 
 @dataclass(frozen=True)
-class Moment:
+class TrainState:
     """Where a training stands: the step, its epoch, and the number of epochs (all from 0)."""
 
     step: int
@@ -77,9 +76,7 @@ class Task(nn.Module, abc.ABC):
     def parse_options(cls, recipe: Recipe) -> Any:
         """Checks and returns the task's options; also checks the names of the losses."""
         allowed = (*OBJECTIVES, *cls.extra_losses)
-        for name in recipe.losses:
-            if name not in allowed:
-                raise ValueError(f"recipe.losses: {unknown_name('loss', name, allowed)}")
+        check_options(recipe.losses, allowed, "recipe.losses", "loss")
         return parse(cls.options_class, recipe.options, "recipe.options")
 
     @classmethod
@@ -95,7 +92,7 @@ class Task(nn.Module, abc.ABC):
     def configure(self, step: int) -> None:
         """Sets which parameters learn at a step; over time a parameter may only stop learning."""
 
-    def starts_afresh(self, moment: Moment, previous: Moment) -> bool:
+    def starts_afresh(self, moment: TrainState, previous: TrainState) -> bool:
         """Whether the optimiser forgets its moments at this moment."""
         return False
 
@@ -111,7 +108,7 @@ class Task(nn.Module, abc.ABC):
         """Returns what the predictions are compared with, each ``[b, ...]``."""
         return {"score": batch["score"]}
 
-    def losses(self, stream: str, predicted: Tensors, targets: Tensors, moment: Moment) -> Tensors:
+    def losses(self, stream: str, predicted: Tensors, targets: Tensors, moment: TrainState) -> Tensors:
         """Returns the weighted terms of a stream for the joined batch of all processes; they add up to its loss."""
         weight = self.streams[stream].weight
         return {

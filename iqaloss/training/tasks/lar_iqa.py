@@ -78,7 +78,7 @@ class _Views(Task):
         Colours are converted after the data's resize or crop.
         """
         images = drawn_spaces(batch.get(branch, batch["image"]), batch["draw"], self.spaces())
-        return cast(LARIQA, self.scorer).normalise(images)
+        return cast(LARIQA, self.scorer).normalize(images)
 
 
 @register_task("lar_iqa_branch")

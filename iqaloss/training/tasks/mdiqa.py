@@ -11,7 +11,7 @@ from iqaloss._errors import check_choice
 from iqaloss.scorers.base import Request, Scorer
 from iqaloss.scorers.mdiqa.model import MDIQA
 from iqaloss.training.recipes.recipe import Recipe
-from iqaloss.training.tasks.base import Batch, Moment, Task, Tensors, register_task
+from iqaloss.training.tasks.base import Batch, Task, Tensors, TrainState, register_task
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class DimensionsTask(Task):
             branch.get_submodule("backbone").requires_grad_(True)
             _fix_batch_norms(branch)
 
-    def starts_afresh(self, moment: Moment, previous: Moment) -> bool:
+    def starts_afresh(self, moment: TrainState, previous: TrainState) -> bool:
         """The optimiser starts again when the backbone stops."""
         return moment.step == self.options.backbone_steps
 
@@ -74,12 +74,12 @@ class FusionOptions:
     """Options of :class:`FusionTask`.
 
     Attributes:
-        reference_behaviour: Do as the published code: the projection of CLIP's tokens keeps its random start,
+        reference_behavior: Do as the published code: the projection of CLIP's tokens keeps its random start,
             CLIP's batch norms drift during training, and the weight branch's drift by one batch after each
             change to training mode.
     """
 
-    reference_behaviour: bool = False
+    reference_behavior: bool = False
 
 
 @register_task("mdiqa_fusion")
@@ -105,14 +105,14 @@ class FusionTask(Task):
         _fix_batch_norms(self.model.weighting)
         if self.model.clip is not None:
             self.model.clip.visual.requires_grad_(False)
-            self.model.clip.project.requires_grad_(not self.options.reference_behaviour)
+            self.model.clip.project.requires_grad_(not self.options.reference_behavior)
 
     def train(self, mode: bool = True) -> FusionTask:
         """Sets training mode of the fusion; the branches stay in eval mode."""
         began = mode and not self.training
         super().train(mode)
         self.model.branches.eval()
-        if self.options.reference_behaviour and mode:
+        if self.options.reference_behavior and mode:
             if self.model.clip is not None:
                 self.model.clip.visual.train()
             self._drift_next = self._drift_next or began

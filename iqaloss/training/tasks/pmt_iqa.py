@@ -14,7 +14,16 @@ from iqaloss.scorers.pmt_iqa.model import PMTIQA
 from iqaloss.training.objectives import level_cross_entropy, quality_levels
 from iqaloss.training.recipes.recipe import Recipe
 from iqaloss.training.schedules import PMT_FIXED, progressive_weights
-from iqaloss.training.tasks.base import OBJECTIVES, Batch, Moment, Task, Tensors, flat_crops, mean_crops, register_task
+from iqaloss.training.tasks.base import (
+    OBJECTIVES,
+    Batch,
+    Task,
+    Tensors,
+    TrainState,
+    flat_crops,
+    mean_crops,
+    register_task,
+)
 
 ABLATIONS = ("none", "resnet_only", "multi_scale_only", "fixed_weights")
 _LEVELS = "levels"
@@ -32,7 +41,7 @@ class PMTOptions:
         level_rule: How scores become levels: ``"floor"`` or ``"round"``.
         ablation: ``"resnet_only"`` (the last scale alone, no levels), ``"multi_scale_only"`` (no levels),
             ``"fixed_weights"`` (levels with the fixed weights), or ``"none"``.
-        fresh_optimiser: Whether the optimiser forgets its moments after each epoch, as the released code does.
+        fresh_optimizer: Whether the optimiser forgets its moments after each epoch, as the released code does.
     """
 
     schedule: str = "paper"
@@ -40,7 +49,7 @@ class PMTOptions:
     fixed: tuple[float, float] = PMT_FIXED
     level_rule: str = "floor"
     ablation: str = "none"
-    fresh_optimiser: bool = False
+    fresh_optimizer: bool = False
 
     def __post_init__(self) -> None:
         check_choice("schedule", self.schedule, ("paper", "released", "fixed"))
@@ -81,11 +90,11 @@ class PMTTask(Task):
             for scale in cast(Any, self.scorer).scales[:-1]:
                 scale.requires_grad_(False)
 
-    def starts_afresh(self, moment: Moment, previous: Moment) -> bool:
+    def starts_afresh(self, moment: TrainState, previous: TrainState) -> bool:
         """At each new epoch, if the released code is followed."""
-        return self.options.fresh_optimiser and moment.epoch != previous.epoch
+        return self.options.fresh_optimizer and moment.epoch != previous.epoch
 
-    def weights(self, moment: Moment) -> tuple[float, float]:
+    def weights(self, moment: TrainState) -> tuple[float, float]:
         """Returns the weights of score and levels."""
         options = self.options
         if options.ablation in ("resnet_only", "multi_scale_only"):
@@ -105,7 +114,7 @@ class PMTTask(Task):
         crops = batch["image"].shape[1] if batch["image"].ndim == 5 else 1
         return {"score": batch["score"].repeat_interleave(crops)}
 
-    def losses(self, stream: str, predicted: Tensors, targets: Tensors, moment: Moment) -> Tensors:
+    def losses(self, stream: str, predicted: Tensors, targets: Tensors, moment: TrainState) -> Tensors:
         """The weighted terms of Eq. 9; one that weighs nothing is left out, unless both do."""
         score, level = self.weights(moment)
         share = self.streams[stream].weight

@@ -12,7 +12,7 @@ from iqaloss.scorers.base import Request, Scorer
 from iqaloss.scorers.sr_iqa.model import SRIQA
 from iqaloss.training.objectives import fidelity
 from iqaloss.training.recipes.recipe import Recipe
-from iqaloss.training.tasks.base import Batch, Moment, Task, Tensors, register_task
+from iqaloss.training.tasks.base import Batch, Task, Tensors, TrainState, register_task
 
 _SCORE = Request(True, (), (), ())
 
@@ -118,7 +118,7 @@ class CalibrateTask(_Windows):
         """The human scores, or the methods' ranking repeated for each image."""
         return {"score": batch["ranks"] if stream == self.methods.name else batch["score"]}
 
-    def losses(self, stream: str, predicted: Tensors, targets: Tensors, moment: Moment) -> Tensors:
+    def losses(self, stream: str, predicted: Tensors, targets: Tensors, moment: TrainState) -> Tensors:
         """Pairs of rated images, or pairs of the methods' means (Eq. 4 and 5)."""
         if stream != self.methods.name:
             return super().losses(stream, predicted, targets, moment)

@@ -1,0 +1,1 @@
+"""The layouts in which rated image sets are published."""

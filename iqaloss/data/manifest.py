@@ -1,0 +1,261 @@
+"""Images with human scores, as columns: what every training and every evaluation reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iqaloss._errors import unknown_name
+
+Floats = NDArray[np.float64]
+
+SCORE = "score"
+"""Name of the overall score among the targets."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a column of human scores spans, and which end is good.
+
+    Attributes:
+        worst: The value of the worst image.
+        best: The value of the best image; below ``worst`` for scores that count degradation (DMOS).
+
+    Example:
+        >>> Scale(100.0, 0.0).normalize(np.array([25.0]))  # a DMOS of 25 on 0..100, turned round
+        array([0.75])
+    """
+
+    worst: float = 0.0
+    best: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not np.isfinite([self.worst, self.best]).all() or self.worst == self.best:
+            raise ValueError(f"a scale needs two different finite ends, got worst={self.worst}, best={self.best}")
+
+    def normalize(self, values: Floats) -> Floats:
+        """Maps scores to ``[0, 1]``, higher is better; what lies outside the scale stays outside."""
+        return (np.asarray(values, np.float64) - self.worst) / (self.best - self.worst)
+
+    def restore(self, values: Floats) -> Floats:
+        """Maps normalised scores back to the scale of the table."""
+        return np.asarray(values, np.float64) * (self.best - self.worst) + self.worst
+
+    @classmethod
+    def observed(cls, values: Floats, lower_is_better: bool = False) -> Scale:
+        """Returns ``[0, 1]`` when every value lies in it, and else the smallest and the largest value."""
+        low, high = float(np.min(values)), float(np.max(values))
+        if low >= 0.0 and high <= 1.0:
+            low, high = 0.0, 1.0
+        elif low == high:
+            high = low + 1.0
+        return cls(high, low) if lower_is_better else cls(low, high)
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be used.
+
+    Attributes:
+        line: Its line in the table (the header is line 1), or its number where the table has no lines.
+        image: The image that it names.
+        problem: What is wrong with it.
+    """
+
+    line: int
+    image: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.image or '(no image)'}: {self.problem}"
+
+
+class ManifestError(ValueError):
+    """Raised when rows of a manifest cannot be used; carries all of them.
+
+    Attributes:
+        source: The table.
+        bad: Every bad row, in order.
+    """
+
+    def __init__(self, source: str, bad: Sequence[BadRow], shown: int = 50) -> None:
+        self.source = source
+        self.bad = tuple(bad)
+        lines = [f"{source}: {len(bad)} bad row{'s' * (len(bad) != 1)} (skip_bad / --skip-bad goes on without):"]
+        lines += [f"  {row}" for row in self.bad[:shown]]
+        if len(bad) > shown:
+            lines.append(f"  ... and {len(bad) - shown} more")
+        super().__init__("\n".join(lines))
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """N images with their human scores, as columns of length N.
+
+    Attributes:
+        name: Name of the dataset, for tables and messages.
+        images: Image files.
+        scores: Overall scores as the table has them.
+        scale: What they span; :meth:`target` uses it.
+        stds: Standard deviations of the overall scores, on the table's scale.
+        references: Reference images, where the dataset has them.
+        prompts: The prompts that made the images, for generated ones.
+        dimensions: Scores of further dimensions by name, as the table has them.
+        dimension_scales: What each of them spans; the overall scale where a name is missing.
+        splits: Name of the split of each row, where the dataset has an official one.
+        groups: Content group of each row: rows of one group must not be split apart.
+        lines: Line of each row in the table.
+        skipped: Rows that were left out because they are bad.
+    """
+
+    name: str
+    images: tuple[Path, ...]
+    scores: Floats
+    scale: Scale = field(default_factory=Scale)
+    stds: Floats | None = None
+    references: tuple[Path | None, ...] | None = None
+    prompts: tuple[str, ...] | None = None
+    dimensions: Mapping[str, Floats] = field(default_factory=dict)
+    dimension_scales: Mapping[str, Scale] = field(default_factory=dict)
+    splits: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
+    lines: tuple[int, ...] = ()
+    skipped: tuple[BadRow, ...] = ()
+
+    def __post_init__(self) -> None:
+        for column, values in self._columns().items():
+            if values is not None and len(values) != len(self.images):
+                raise ValueError(f"{self.name}: column {column!r} has {len(values)} rows for {len(self.images)} images")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def _columns(self) -> dict[str, Any]:
+        return {
+            "scores": self.scores,
+            "stds": self.stds,
+            "references": self.references,
+            "prompts": self.prompts,
+            "splits": self.splits,
+            "groups": self.groups,
+            **{f"dimensions[{name}]": values for name, values in self.dimensions.items()},
+        }
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """Names of everything that can be learnt from the manifest: ``"score"`` and the dimensions."""
+        return (SCORE, *self.dimensions)
+
+    def target(self, name: str = SCORE) -> Floats:
+        """Returns a column of human scores mapped to ``[0, 1]``, higher is better.
+
+        Raises:
+            ValueError: If there is no such column.
+        """
+        if name == SCORE:
+            return self.scale.normalize(self.scores)
+        if name not in self.dimensions:
+            raise ValueError(f"{self.name}: {unknown_name('target', name, self.target_names)}")
+        return self.dimension_scales.get(name, self.scale).normalize(self.dimensions[name])
+
+    def target_stds(self) -> Floats | None:
+        """Returns the standard deviations on the scale of :meth:`target`; None where there are none."""
+        return None if self.stds is None else self.stds / abs(self.scale.best - self.scale.worst)
+
+    def subset(self, rows: Iterable[int]) -> Manifest:
+        """Returns the manifest of the given rows, on the same scale."""
+        kept = np.fromiter(rows, dtype=np.int64)
+
+        def pick(values: Any) -> Any:
+            return None if values is None else tuple(values[i] for i in kept)
+
+        return replace(
+            self,
+            images=pick(self.images),
+            scores=self.scores[kept],
+            stds=None if self.stds is None else self.stds[kept],
+            references=pick(self.references),
+            prompts=pick(self.prompts),
+            dimensions={name: values[kept] for name, values in self.dimensions.items()},
+            splits=pick(self.splits),
+            groups=pick(self.groups),
+            lines=pick(self.lines) if self.lines else (),
+        )
+
+    def with_split(self, *names: str) -> Manifest:
+        """Returns the rows of the named official splits.
+
+        Raises:
+            ValueError: If the manifest has no split column or no such split.
+        """
+        if self.splits is None:
+            raise ValueError(f"{self.name} has no split column; split it by group (iqaloss.data.splits)")
+        known = sorted(set(self.splits))
+        for name in names:
+            if name not in known:
+                raise ValueError(f"{self.name}: {unknown_name('split', name, known)}")
+        return self.subset(i for i, split in enumerate(self.splits) if split in names)
+
+
+def read_manifest(
+    path: str | Path,
+    images: str | Path | None = None,
+    *,
+    name: str | None = None,
+    scale: Scale | None = None,
+    lower_is_better: bool | None = None,
+    dimensions: Sequence[str] | None = None,
+    skip_bad: bool = False,
+    check: str = "header",
+) -> Manifest:
+    """Reads a CSV or Parquet table of images and human scores.
+
+    Columns, by name (letter case, spaces and underscores do not matter): ``image`` and ``score`` are needed;
+    ``std``, ``reference``, ``prompt``, ``split`` and ``group`` are read where they are; every other column with a
+    number in every row is a dimension. Common synonyms are known (``mos``, ``dmos``, ``image_name``, ...; see
+    ``iqaloss.data.columns.SYNONYMS``). Rows are grouped by ``group``, or else by ``reference``.
+
+    Args:
+        path: The table, ending in .csv, .tsv, .txt or .parquet.
+        images: Folder of the images; the table's own folder by default.
+        name: Name of the dataset; the table's own name by default.
+        scale: What the scores span. By default ``[0, 1]`` when all lie in it, and else from the smallest to the
+            largest score of the table.
+        lower_is_better: Whether a low score means a good image, for a scale that is not given. By default only a
+            column named ``dmos`` is turned round (KADID-10k's column of that name holds plain quality: read that
+            set with its layout).
+        dimensions: Names of the columns to take as dimensions; every further column of numbers by default.
+        skip_bad: Leave bad rows out (``Manifest.skipped`` lists them) instead of raising.
+        check: How hard to look at each image: ``"none"``, ``"exists"``, ``"header"`` (opens it) or ``"decode"``.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        FileNotFoundError: If the table does not exist.
+        ManifestError: If rows are bad: a missing or unreadable image, a score that is no number, a duplicate.
+        ValueError: If a needed column is missing, or no good row is left.
+
+    Example:
+        >>> read_manifest("scores.csv", "photos").target()  # doctest: +SKIP
+    """
+    from iqaloss.data.columns import build
+    from iqaloss.data.tables import read_table
+
+    path = Path(path)
+    table = read_table(path)
+    return build(
+        table,
+        Path(images) if images is not None else path.parent,
+        name=name or path.stem,
+        scale=scale,
+        lower_is_better=lower_is_better,
+        dimensions=dimensions,
+        skip_bad=skip_bad,
+        check=check,
+    )

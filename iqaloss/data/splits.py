@@ -1,0 +1,87 @@
+"""Splits by content group: rows that share a reference or a scene never end up on two sides."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from iqaloss.data.manifest import Manifest
+
+
+def group_order(groups: Sequence[str], seed: int | str = 0) -> list[str]:
+    """Returns the distinct groups in a random order that depends on their names and the seed alone.
+
+    Example:
+        >>> group_order(["b", "a", "a"]) == group_order(["a", "b"])
+        True
+    """
+    return sorted(set(groups), key=lambda group: hashlib.sha256(f"{seed}:{group}".encode()).hexdigest())
+
+
+def split_rows(groups: Sequence[str], fractions: Mapping[str, float], seed: int | str = 0) -> dict[str, list[int]]:
+    """Splits rows into named parts by their groups.
+
+    Whole groups, in a seeded order, fill the parts one after the other; each gets at least one group. With groups of
+    different sizes the parts' sizes are as near to the fractions as whole groups allow.
+
+    Args:
+        groups: Group of each row.
+        fractions: Share of the rows of each part, by name; they must add up to 1.
+        seed: Another seed, another split.
+
+    Returns:
+        Row numbers of each part, in the rows' order.
+
+    Raises:
+        ValueError: If a fraction is not positive, they do not add up to 1, or there are fewer groups than parts.
+
+    Example:
+        >>> parts = split_rows(["a", "a", "b", "c"], {"train": 0.75, "val": 0.25})
+        >>> len(parts["train"]) + len(parts["val"])
+        4
+    """
+    if not fractions or any(not share > 0 for share in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
+        raise ValueError(f"fractions must be positive and add up to 1, got {dict(fractions)}")
+    rows_of: dict[str, list[int]] = {}
+    for row, group in enumerate(groups):
+        rows_of.setdefault(group, []).append(row)
+    if len(rows_of) < len(fractions):
+        raise ValueError(f"{len(rows_of)} content groups cannot be split into {len(fractions)} parts without a leak")
+    order = group_order(groups, seed)
+    parts: dict[str, list[int]] = {name: [] for name in fractions}
+    names, target, filled, start = list(fractions), 0.0, 0, 0
+    for position, name in enumerate(names):
+        target += fractions[name] * len(groups)
+        later = len(names) - position - 1
+        while start < len(order) - later:
+            size = len(rows_of[order[start]])
+            # A group goes to the part that it brings nearer to its share.
+            if later and parts[name] and abs(filled + size - target) > abs(filled - target):
+                break
+            parts[name].extend(rows_of[order[start]])
+            filled += size
+            start += 1
+    return {name: sorted(rows) for name, rows in parts.items()}
+
+
+def split_manifest(manifest: Manifest, fractions: Mapping[str, float], seed: int | str = 0) -> dict[str, Manifest]:
+    """Splits a manifest by its content groups; a row without a group stands for itself.
+
+    Example:
+        >>> split_manifest(manifest, {"train": 0.8, "test": 0.2})["test"]  # doctest: +SKIP
+    """
+    groups = manifest.groups or tuple(str(path) for path in manifest.images)
+    # An empty group name means that nothing is known of the row's content.
+    named = [group or str(path) for group, path in zip(groups, manifest.images)]
+    return {name: manifest.subset(rows) for name, rows in split_rows(named, fractions, seed).items()}
+
+
+def folds(groups: Sequence[str], count: int, seed: int | str = 0) -> list[list[int]]:
+    """Returns ``count`` disjoint sets of rows, together all rows, for cross-validation by group.
+
+    Example:
+        >>> sorted(sum(folds(["a", "b", "c", "c"], 2), []))
+        [0, 1, 2, 3]
+    """
+    parts = split_rows(groups, {str(fold): 1.0 / count for fold in range(count)}, seed)
+    return list(parts.values())

@@ -1,0 +1,1 @@
+"""Scores of any number of images, resumable, on any number of processes."""

@@ -1,0 +1,149 @@
+"""What a person types: train (the default), evaluate, publish."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from iqaloss._errors import check_device
+from iqaloss.scorers.mdiqa.model import MDIQA
+from iqaloss.scorers.registry import create_scorer
+from scorer_recipes.mdiqa_mobile.backbone import BACKBONE, train_backbone
+from scorer_recipes.mdiqa_mobile.data import DecodedImages, read_rows, split_rows
+from scorer_recipes.mdiqa_mobile.engine import STATE, Trainer
+from scorer_recipes.mdiqa_mobile.progress import Progress
+from scorer_recipes.mdiqa_mobile.publish import publish
+from scorer_recipes.mdiqa_mobile.recipe import Recipe
+from scorer_recipes.mdiqa_mobile.report import FILE, evaluate, export
+from scorer_recipes.mdiqa_mobile.run import Run
+from scorer_recipes.mdiqa_mobile.speed import keep_memory
+from scorer_recipes.mdiqa_mobile.stages import refit, warm_start
+from scorer_recipes.mdiqa_mobile.views import degraded_groups, step_generator
+from scorer_recipes.mdiqa_mobile.warmstart import initialize, leave_half_to_heads, load_imagenet, scale_pyramid
+
+_DESCRIPTION = """\
+Train the embedded scorer mdiqa-mobile from human-scored photographs (BIQ2021) and ImageNet weights.
+
+  python -m scorer_recipes.mdiqa_mobile --data BIQ2021 --weights tf_efficientnet_lite0.safetensors --out run
+  python -m scorer_recipes.mdiqa_mobile --data BIQ2021 --weights ... --out run --resume     continue, bit for bit
+  python -m scorer_recipes.mdiqa_mobile evaluate run/mdiqa-mobile.safetensors --data BIQ2021 --clean FOLDER
+
+Four stages, each stored in --out, so that --resume goes on where a run was cut off:
+1. The photographs are decoded once (8 GB), and the backbone, which starts from ImageNet weights, is trained on their
+   scores for --backbone-steps steps.
+2. A small super-resolution network is trained. Statistics of the backbone are stored for every photograph and for
+   degraded versions; the statistics part and the fusion are fitted to them.
+3. The heads are trained for --steps steps, on degraded versions, towards the end on scored photographs too.
+4. Heads and statistics part are weighed in every dimension, and the overall score is fitted once more to what the
+   trained scorer sees.
+The official test table is never opened. On a CPU set OMP_WAIT_POLICY=passive when other work shares the cores; with
+--device cuda the networks are on a GPU, and photographs are still read and degraded on the CPU.
+"""
+
+_OPTIONS = {
+    "seed": "every random choice is a function of the seed and the step",
+    "steps": "optimiser steps of the heads; 0 leaves out the third stage",
+    "batch": "human-scored photographs in a step",
+    "groups": "clean photographs in a step, each with three degraded versions",
+    "learning_rate": "of the heads",
+    "trunk_rate": "of the backbone; high rates destroy what ImageNet taught",
+    "quiet": "weight of the penalty on the gradient's norm; 0 leaves it out",
+    "backbone_steps": "optimiser steps of the backbone, before anything reads it; 0 keeps its ImageNet weights",
+    "frozen_blocks": "leading backbone blocks that keep their ImageNet weights",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the training command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m scorer_recipes.mdiqa_mobile",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="BIQ2021 folder, or images beside scores.csv")
+    parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights of the backbone, safetensors")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, log and the exported file")
+    parser.add_argument("--cache", type=Path, help="file of decoded photographs (default: OUT/photographs.npy)")
+    parser.add_argument("--resume", action="store_true", help="continue from OUT/state.pt with the same recipe")
+    parser.add_argument("--stop", type=int, help="stop at this step; the learning rate still follows --steps")
+    parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, ... (default cpu)")
+    for field in dataclasses.fields(Recipe):
+        if field.name in _OPTIONS:
+            option = "--" + field.name.replace("_", "-")
+            about = f"{_OPTIONS[field.name]} (default {field.default})"
+            parser.add_argument(option, type=type(field.default), default=field.default, help=about)
+    return parser
+
+
+def train(arguments: Sequence[str]) -> int:
+    """Trains, or continues, and exports the averaged weights."""
+    given = build_parser().parse_args(arguments)
+    check_device(given.device)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    fields = {field.name for field in dataclasses.fields(Recipe)}
+    recipe = Recipe(**{name: value for name, value in vars(given).items() if name in fields})
+    keep_memory()
+    given.out.mkdir(parents=True, exist_ok=True)
+    resumed = given.resume and (given.out / STATE).is_file()
+    for file in (STATE, BACKBONE):
+        if (given.out / file).is_file() and not given.resume:
+            raise ValueError(f"{given.out / file} exists: pass --resume to continue, or another --out")
+    rows = read_rows(given.data)
+    training, _ = split_rows(rows)
+    images = DecodedImages(rows, given.cache or given.out / "photographs.npy")
+    progress = Progress()
+
+    torch.manual_seed(recipe.seed)
+    scorer = create_scorer("mdiqa-mobile", weights=None)
+    if not isinstance(scorer, MDIQA):
+        raise TypeError(f"mdiqa-mobile is a {type(scorer).__name__}, expected MDIQA")
+    load_imagenet(scorer, given.weights)
+    initialize(scorer)
+    run = Run(images, rows, training, recipe, given.out, progress, given.device)
+    scorer.to(run.device)
+    if recipe.backbone_steps and not resumed:
+        train_backbone(scorer, run)
+    first = degraded_groups(run.source, recipe, step_generator(recipe.seed + 50, 0))
+    scale_pyramid(scorer, torch.cat([group.images for group in first]))
+    if recipe.warm_epochs and not resumed:
+        warm_start(scorer, run)
+        if recipe.steps:
+            leave_half_to_heads(scorer)
+    trainer = Trainer(scorer, run)
+    if resumed:
+        trainer.resume()
+    else:
+        trainer.save()
+    log = (given.out / "log.csv").open("a", encoding="utf-8")
+
+    def report(step: int, parts: dict[str, float]) -> None:
+        note = " ".join(f"{name} {value:.3f}" for name, value in parts.items())
+        progress("step", step, recipe.steps, note)
+        log.write(f"{step},{time.time():.1f},{','.join(f'{value:.5f}' for value in parts.values())}\n")
+        log.flush()
+
+    with log:
+        trainer.run(min(recipe.steps, given.stop or recipe.steps), report)
+    if recipe.refit and trainer.step == recipe.steps > 0:
+        refit(trainer.averaged, run)
+    Progress.line(f"wrote {export(trainer.averaged, given.out / FILE, recipe, trainer.step)}")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; training is the default. A user's mistake becomes one line and exit code 2."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    command = {"evaluate": evaluate, "publish": publish}.get(given[0] if given else "", train)
+    try:
+        return command(given if command is train else given[1:])
+    except (ValueError, FileNotFoundError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2

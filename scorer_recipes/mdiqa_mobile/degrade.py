@@ -1,0 +1,248 @@
+"""Controlled degradations of clean photographs: one perceptual property at a time, at known strength.
+
+Every function takes a float RGB image ``[3, H, W]`` in [0, 1] and a strength in (0, 1], and returns an image of
+the same size in [0, 1]; strength 0 would be the image itself. Strengths are spaced so that equal steps look
+roughly equal. Both directions are there for brightness, colorfulness, contrast and sharpness, so that "more"
+is not always better.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+DIMENSIONS = ("brightness", "colorfulness", "contrast", "noisiness", "sharpness")
+LUMA = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """One way to make a photograph worse.
+
+    Attributes:
+        name: What it is called.
+        dimension: The dimension that it lowers.
+        apply: ``(image, strength, generator) -> image``.
+        fall: How far the dimension's target falls at full strength.
+        onset: Strength up to which the dimension does not fall (mild sharpening is no fault, and a photograph
+            is taken as bright as it may be: were mild brightening a fault, mild darkening would be a merit).
+        free: Other dimensions that it may move: they are given no target.
+        upscales: Whether it is an enlarged image: what super-resolution starts from, or makes of that.
+    """
+
+    name: str
+    dimension: str
+    apply: Callable[[Tensor, float, Generator], Tensor]
+    fall: float = 0.7
+    onset: float = 0.0
+    free: tuple[str, ...] = ()
+    upscales: bool = False
+
+    def target_fall(self, strength: float) -> float:
+        """Returns how far the target falls below the clean photograph's."""
+        return self.fall * max(0.0, strength - self.onset) / (1.0 - self.onset)
+
+
+def _normal(shape: torch.Size, generator: Generator) -> Tensor:
+    return torch.randn(shape, generator=generator)
+
+
+def _uniform(generator: Generator, low: float, high: float) -> float:
+    return low + (high - low) * float(torch.rand((), generator=generator))
+
+
+def filter_image(image: Tensor, kernel: Tensor) -> Tensor:
+    """Correlates each channel with a kernel ``[kh, kw]``, edges replicated."""
+    kh, kw = kernel.shape
+    pad = (kw // 2, kw // 2, kh // 2, kh // 2)
+    padded = F.pad(image[None], pad, mode="replicate")
+    return F.conv2d(padded, kernel.expand(3, 1, kh, kw), groups=3)[0]
+
+
+def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
+    """Blurs with a Gaussian of the given standard deviation in pixels."""
+    radius = max(1, math.ceil(3.0 * sigma))
+    line = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / max(sigma, 1e-3)) ** 2)
+    line = line / line.sum()
+    return filter_image(filter_image(image, line[None]), line[:, None])
+
+
+def defocus(image: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Gaussian or disc blur, up to 4 pixels."""
+    size = 4.0 * strength**1.3
+    if float(torch.rand((), generator=generator)) < 0.6 or size < 0.7:
+        return gaussian_blur(image, size)
+    radius = math.ceil(1.5 * size)
+    grid = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    distance = (grid[:, None] ** 2 + grid[None] ** 2).sqrt()
+    disc = (1.5 * size + 0.5 - distance).clamp(0.0, 1.0)
+    return filter_image(image, disc / disc.sum())
+
+
+def motion_blur(image: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Motion along a random line of up to 17 pixels."""
+    length = 1.0 + 16.0 * strength**1.2
+    angle = _uniform(generator, 0.0, math.pi)
+    radius = math.ceil(length / 2)
+    kernel = torch.zeros(2 * radius + 1, 2 * radius + 1)
+    for step in torch.linspace(-length / 2, length / 2, 4 * radius + 1).tolist():
+        y, x = radius + step * math.sin(angle), radius + step * math.cos(angle)
+        top, left = min(int(y), 2 * radius - 1), min(int(x), 2 * radius - 1)
+        fy, fx = y - top, x - left
+        corner = torch.tensor([[(1 - fy) * (1 - fx), (1 - fy) * fx], [fy * (1 - fx), fy * fx]])
+        kernel[top : top + 2, left : left + 2] += corner
+    return filter_image(image, kernel / kernel.sum())
+
+
+def resample(image: Tensor, scale: float, mode: str = "bicubic") -> Tensor:
+    """Shrinks by a factor with antialiasing and enlarges back: what super-resolution starts from."""
+    height, width = image.shape[1:]
+    small = (max(2, round(height / scale)), max(2, round(width / scale)))
+    down = F.interpolate(image[None], small, mode="bicubic", antialias=True, align_corners=False).clamp(0.0, 1.0)
+    return F.interpolate(down, (height, width), mode=mode, align_corners=False)[0].clamp(0.0, 1.0)
+
+
+def upscaled(image: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Bicubic (sometimes bilinear) upscaling from a factor of up to 4.5."""
+    mode = "bicubic" if float(torch.rand((), generator=generator)) < 0.75 else "bilinear"
+    return resample(image, 1.0 + 3.5 * strength, mode)
+
+
+def smooth(image: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Edge-preserving smoothing (guided filter): the waxy look of strong denoising."""
+    radius = 2 + round(2 * strength)
+    area = 2 * radius + 1
+
+    def box(x: Tensor) -> Tensor:
+        return F.avg_pool2d(F.pad(x[None], (radius,) * 4, mode="replicate"), area, stride=1)[0]
+
+    mean = box(image)
+    variance = (box(image * image) - mean * mean).clamp_min(0.0)
+    gain = variance / (variance + 0.0004 * (200.0**strength - 0.9))
+    return (box(gain) * image + box(mean * (1.0 - gain))).clamp(0.0, 1.0)
+
+
+def over_sharpen(image: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Unsharp masking to the point of halos."""
+    sigma = _uniform(generator, 0.8, 2.0)
+    return (image + 5.0 * strength * (image - gaussian_blur(image, sigma))).clamp(0.0, 1.0)
+
+
+def gaussian_noise(image: Tensor, strength: float, generator: Generator) -> Tensor:
+    """White noise, standard deviation up to 0.2."""
+    return (image + 0.2 * strength**1.2 * _normal(image.shape, generator)).clamp(0.0, 1.0)
+
+
+def shot_noise(image: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Photon noise: its variance follows the signal."""
+    return (image + 0.25 * strength**1.2 * image.sqrt() * _normal(image.shape, generator)).clamp(0.0, 1.0)
+
+
+def iso_noise(image: Tensor, strength: float, generator: Generator) -> Tensor:
+    """High-ISO noise: correlated between pixels, stronger in the shadows, partly in colour."""
+    grain = gaussian_blur(_normal(image.shape, generator), _uniform(generator, 0.5, 1.0))
+    grain = grain / grain.std().clamp_min(1e-6)
+    gray = grain.mean(0, keepdim=True) * math.sqrt(3.0)
+    color = _uniform(generator, 0.2, 0.9)
+    noise = color * grain + (1.0 - color) * gray
+    return (image + 0.2 * strength**1.2 * (1.15 - 0.6 * image) * noise).clamp(0.0, 1.0)
+
+
+def jpeg(image: Tensor, strength: float, generator: Generator) -> Tensor:
+    """JPEG compression from quality 85 to 7."""
+    from PIL import Image
+
+    quality = round(85.0 * (7.0 / 85.0) ** strength)
+    buffer = io.BytesIO()
+    array = (image.permute(1, 2, 0) * 255.0).round().to(torch.uint8).numpy()
+    Image.fromarray(array).save(buffer, format="JPEG", quality=quality)
+    with Image.open(buffer) as decoded:
+        return torch.from_numpy(np.asarray(decoded).copy()).permute(2, 0, 1) / 255.0
+
+
+def _expose(image: Tensor, stops: float) -> Tensor:
+    return (image.clamp(0.0, 1.0) ** 2.2 * 2.0**stops).clamp(1e-8, 1.0) ** (1.0 / 2.2)
+
+
+def under_exposure(image: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Up to four stops too dark."""
+    return _expose(image, -4.0 * strength)
+
+
+def over_exposure(image: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Up to 2.2 stops too bright; highlights clip."""
+    return _expose(image, 2.2 * strength)
+
+
+def gamma_dark(image: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Gamma up to 2.8."""
+    return image.clamp_min(1e-6) ** (1.0 + 1.8 * strength)
+
+
+def gamma_bright(image: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Gamma down to 0.4."""
+    return image.clamp_min(1e-6) ** (1.0 / (1.0 + 1.5 * strength))
+
+
+def _luma(image: Tensor) -> Tensor:
+    return sum(weight * image[i : i + 1] for i, weight in enumerate(LUMA))  # type: ignore[return-value]
+
+
+def desaturate(image: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Towards grey."""
+    return torch.lerp(image, _luma(image).expand_as(image), strength)
+
+
+def over_saturate(image: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Colours up to 3.5 times as far from grey."""
+    gray = _luma(image)
+    return (gray + (1.0 + 2.5 * strength) * (image - gray)).clamp(0.0, 1.0)
+
+
+def low_contrast(image: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Towards the mean luminance."""
+    mean = _luma(image).mean()
+    return mean + (1.0 - 0.88 * strength) * (image - mean)
+
+
+def over_contrast(image: Tensor, strength: float, generator: Generator) -> Tensor:
+    """Up to 3.5 times the distance from the mean luminance; both ends clip."""
+    mean = _luma(image).mean()
+    return (mean + (1.0 + 2.5 * strength) * (image - mean)).clamp(0.0, 1.0)
+
+
+DEGRADATIONS: tuple[Degradation, ...] = (
+    Degradation("under-exposure", "brightness", under_exposure),
+    Degradation("over-exposure", "brightness", over_exposure, fall=0.5, onset=0.1),
+    Degradation("gamma-dark", "brightness", gamma_dark, fall=0.6),
+    Degradation("gamma-bright", "brightness", gamma_bright, fall=0.45, onset=0.2),
+    Degradation("desaturation", "colorfulness", desaturate),
+    Degradation("over-saturation", "colorfulness", over_saturate, fall=0.5, onset=0.1, free=("contrast",)),
+    Degradation("low-contrast", "contrast", low_contrast),
+    Degradation("over-contrast", "contrast", over_contrast, fall=0.6, onset=0.1, free=("colorfulness",)),
+    Degradation("gaussian-noise", "noisiness", gaussian_noise),
+    Degradation("shot-noise", "noisiness", shot_noise),
+    Degradation("iso-noise", "noisiness", iso_noise),
+    Degradation("jpeg", "noisiness", jpeg, fall=0.6, free=("sharpness",)),
+    Degradation("defocus", "sharpness", defocus),
+    Degradation("motion-blur", "sharpness", motion_blur),
+    Degradation("upscaling", "sharpness", upscaled, upscales=True),
+    Degradation("over-smoothing", "sharpness", smooth, fall=0.6),
+    Degradation("over-sharpening", "sharpness", over_sharpen, fall=0.4, onset=0.2, free=("noisiness", "contrast")),
+)
+"""Every degradation, in the order of the dimensions."""
+
+
+def by_name(name: str) -> Degradation:
+    """Returns a degradation by its name; raises ``ValueError`` with the nearest name for an unknown one."""
+    from iqaloss._errors import check_choice
+
+    names = [item.name for item in DEGRADATIONS]
+    return DEGRADATIONS[names.index(check_choice("degradation", name, names))]

@@ -1,0 +1,112 @@
+"""The publish command: the file in the package, its digest, its figures and stored scores beside it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from iqaloss._errors import missing_package
+from iqaloss.scorers.base import Scorer
+from iqaloss.scorers.checkpoints import sha256_of
+from iqaloss.scorers.registry import create_scorer
+from scorer_recipes.mdiqa_mobile.card import model_card
+from scorer_recipes.mdiqa_mobile.data import decode
+from scorer_recipes.mdiqa_mobile.evaluate import response_matrix
+from scorer_recipes.mdiqa_mobile.progress import Progress
+
+PICTURES = (
+    "astronaut.png",
+    "brick.png",
+    "camera.png",
+    "chelsea.png",
+    "clock_motion.png",
+    "coffee.png",
+    "coins.png",
+    "grass.png",
+    "gravel.png",
+    "ihc.png",
+    "moon.png",
+    "motorcycle_left.png",
+)
+"""Pictures that the scikit-image package carries; PNG, so that every decoder agrees."""
+
+
+def picture_folder() -> Path:
+    """Returns the folder of scikit-image's pictures, without importing scikit-image."""
+    found = importlib.util.find_spec("skimage")
+    if found is None or found.origin is None:
+        raise missing_package("scikit-image", "dev", "scoring scikit-image's pictures")
+    return Path(found.origin).parent / "data"
+
+
+@torch.no_grad()
+def picture_scores(scorer: Scorer) -> dict[str, dict[str, float]]:
+    """Returns the overall score and the dimensions of the centre 256x256 of each picture."""
+    table = {}
+    for name in PICTURES:
+        image = decode(picture_folder() / name) / 255.0
+        top, left = (image.shape[1] - 256) // 2, (image.shape[2] - 256) // 2
+        out = scorer(image[None, :, top : top + 256, left : left + 256])
+        table[name] = {"score": float(out.score), **{key: float(value) for key, value in out.dimensions.items()}}
+    return table
+
+
+def spread(figures: dict[str, Any]) -> dict[str, float]:
+    """Returns the figures by which seeds are compared."""
+    validation, responses = figures["validation"], response_matrix(figures["responses"]["degradations"])
+    return {
+        "seed": figures["seed"],
+        "srcc": validation["srcc"],
+        "plcc": validation["plcc"],
+        "pictures": figures["responses"]["pictures"],
+        "selectivity": min(responses["selectivity"].values()),
+        "tau": min(responses["tau"].values()),
+        "in_order": figures["upscaling"]["in_order"],
+    }
+
+
+def publish(arguments: Sequence[str]) -> int:
+    """Copies a trained file to a folder and writes the data of its model card beside it."""
+    parser = argparse.ArgumentParser(
+        prog="python -m scorer_recipes.mdiqa_mobile publish",
+        description="Put a trained file where the package takes it from, with digest, figures, stored scores and card.",
+    )
+    parser.add_argument("file", type=Path, help="safetensors file written by the training")
+    parser.add_argument(
+        "--figures", type=Path, required=True, nargs="+", help="JSON files of evaluate: one, or one for each part of it"
+    )
+    parser.add_argument("--to", type=Path, required=True, help="folder, such as iqaloss/scorers/weights")
+    parser.add_argument("--limits", type=Path, help="Markdown list of what the scorer does badly, for the card's end")
+    parser.add_argument("--seeds", type=Path, nargs="*", default=[], help="JSON files of evaluate, one for each seed")
+    given = parser.parse_args(arguments)
+    figures: dict[str, Any] = {}
+    for path in given.figures:
+        part = json.loads(path.read_text(encoding="utf-8"))
+        others = {key for key in ("parameters", "gmacs", "seed") if figures.get(key, part[key]) != part[key]}
+        if others:
+            raise ValueError(f"{path} is of another file than {given.figures[0]}: {', '.join(sorted(others))} differ")
+        figures |= part
+    target = given.to / "mdiqa-mobile.safetensors"
+    shutil.copyfile(given.file, target.with_suffix(".partial"))
+    os.replace(target.with_suffix(".partial"), target)
+    figures.get("gradients", {}).pop("spectrum", None)  # a megabyte; its picture is beside the card
+    card = {
+        "sha256": sha256_of(target),
+        "bytes": target.stat().st_size,
+        "pictures": picture_scores(create_scorer("mdiqa-mobile", weights=target)),
+        "figures": figures,
+        "seeds": [spread(json.loads(path.read_text(encoding="utf-8"))) for path in given.seeds],
+    }
+    target.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    limits = given.limits.read_text(encoding="utf-8") if given.limits else ""
+    target.with_suffix(".md").write_text(model_card(card, limits), encoding="utf-8")
+    Progress.line(f"{target}: {card['bytes']:,} bytes, sha256 {card['sha256']}")
+    return 0

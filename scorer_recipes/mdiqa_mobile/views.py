@@ -1,0 +1,166 @@
+"""What the scorer sees in one training step; every choice is a function of the seed and the step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from scorer_recipes.mdiqa_mobile.data import DecodedImages
+from scorer_recipes.mdiqa_mobile.degrade import DEGRADATIONS, DIMENSIONS, Degradation
+from scorer_recipes.mdiqa_mobile.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where degraded versions come from.
+
+    Attributes:
+        images: Decoded photographs.
+        clean: Numbers of the clean ones.
+        degradations: What is done to them.
+    """
+
+    images: DecodedImages
+    clean: list[int]
+    degradations: tuple[Degradation, ...] = DEGRADATIONS
+
+
+@dataclass(frozen=True)
+class Group:
+    """A clean photograph and increasingly degraded versions of it.
+
+    Attributes:
+        images: ``[V, 3, S, S]``, the least degraded first.
+        targets: Target of each dimension, ``[V, D]``.
+        known: 1 for dimensions with a target, 0 for those that the degradation may move, ``[D]``.
+        matching: 1 for the dimension that falls, ``[D]``.
+    """
+
+    images: Tensor
+    targets: Tensor
+    known: Tensor
+    matching: Tensor
+
+
+def step_generator(seed: int, step: int, stream: int = 0) -> Generator:
+    """Returns the random generator of one step."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + step) * 16 + stream)
+
+
+def _pick(generator: Generator, count: int) -> int:
+    return int(torch.randint(count, (), generator=generator))
+
+
+def _chance(generator: Generator) -> float:
+    return float(torch.rand((), generator=generator))
+
+
+def epoch_rows(rows: list[int], batch: int, seed: int, step: int) -> list[int]:
+    """Returns the rows of a step: every pass visits all rows once, in an order of its own."""
+    per_epoch = max(1, len(rows) // batch)
+    epoch, place = divmod(step, per_epoch)
+    order = torch.randperm(len(rows), generator=step_generator(seed, epoch, 1)).tolist()
+    return [rows[i] for i in order[place * batch : (place + 1) * batch]]
+
+
+def resize(image: Tensor, height: int, width: int) -> Tensor:
+    """Resizes ``[3, H, W]`` with antialiasing; halving is exact box averaging."""
+    if tuple(image.shape[1:]) == (height, width):
+        return image
+    if tuple(image.shape[1:]) == (2 * height, 2 * width):
+        return F.avg_pool2d(image[None], 2)[0]
+    return F.interpolate(image[None], (height, width), mode="bilinear", antialias=True, align_corners=False)[0]
+
+
+def scored_views(images: DecodedImages, rows: list[int], recipe: Recipe, generator: Generator) -> Tensor:
+    """Returns views of scored photographs ``[B, 3, S, S]``: nearly whole ones, or crops at their own resolution."""
+    native = _chance(generator) < recipe.native
+    size = recipe.sizes[_pick(generator, len(recipe.sizes))]
+    side = int(images.array.shape[1])
+    views = []
+    for row in rows:
+        if native:
+            size = min(size, side)
+            top, left = _pick(generator, side - size + 1), _pick(generator, side - size + 1)
+            view = images.crop(row, top, left, size)
+        else:
+            part = side if _chance(generator) < 0.5 else round(side * (0.8 + 0.2 * _chance(generator)))
+            top, left = _pick(generator, side - part + 1), _pick(generator, side - part + 1)
+            view = resize(images.crop(row, top, left, part), size, size)
+        views.append(view.flip(2) if _chance(generator) < 0.5 else view)
+    return torch.stack(views)
+
+
+def clean_crop(images: DecodedImages, row: int, size: int, generator: Generator) -> Tensor:
+    """Returns a crop ``[3, size, size]`` of a photograph at its own resolution, or shrunk to 3/4 or a half of it."""
+    side = int(images.array.shape[1])
+    scale = (1.0, 4 / 3, 2.0)[_pick(generator, 3)]
+    part = min(side, round(size * scale))
+    top, left = _pick(generator, side - part + 1), _pick(generator, side - part + 1)
+    view = resize(images.crop(row, top, left, part), size, size)
+    return view.flip(2) if _chance(generator) < 0.5 else view
+
+
+def degraded_group(
+    clean: Tensor,
+    item: Degradation,
+    recipe: Recipe,
+    generator: Generator,
+    degradations: tuple[Degradation, ...] = DEGRADATIONS,
+) -> Group:
+    """Degrades a clean photograph by one degradation in increasing strengths, sometimes on top of another one."""
+    count = len(DIMENSIONS)
+    own = DIMENSIONS.index(item.dimension)
+    base = torch.full((count,), recipe.clean_target)
+    known = torch.ones(count)
+    if _chance(generator) < recipe.base_share:
+        others = [other for other in degradations if other.dimension != item.dimension]
+        other = others[_pick(generator, len(others))]
+        strength = 0.15 + 0.65 * _chance(generator)
+        clean = other.apply(clean, strength, generator).clamp(0.0, 1.0)
+        base[DIMENSIONS.index(other.dimension)] -= other.target_fall(strength)
+        for name in other.free:
+            known[DIMENSIONS.index(name)] = 0.0
+    for name in item.free:
+        known[DIMENSIONS.index(name)] = 0.0
+    known[own] = 1.0
+    steps = recipe.versions - 1
+    # One strength in each of equal intervals: ordered, never the same twice, both ends reached.
+    strengths = [(k + _chance(generator)) / steps for k in range(steps)]
+    strengths = [max(0.08, min(1.0, strength)) for strength in strengths]
+    versions, targets = [clean], [base]
+    for strength in strengths:
+        versions.append(item.apply(clean, strength, generator).clamp(0.0, 1.0))
+        target = base.clone()
+        target[own] -= item.target_fall(strength)
+        targets.append(target)
+    matching = torch.zeros(count)
+    matching[own] = 1.0
+    return Group(torch.stack(versions), torch.stack(targets), known, matching)
+
+
+def degraded_groups(source: Source, recipe: Recipe, generator: Generator) -> list[Group]:
+    """Returns the groups of a step, all of one crop size; every dimension that can be lost is drawn equally often."""
+    images, clean, degradations = source.images, source.clean, source.degradations
+    lost = [name for name in DIMENSIONS if any(item.dimension == name for item in degradations)]
+    size = min(recipe.crop_sizes[_pick(generator, len(recipe.crop_sizes))], int(images.array.shape[1]))
+    groups = []
+    for _ in range(recipe.groups):
+        name = lost[_pick(generator, len(lost))]
+        fitting = [item for item in degradations if item.dimension == name]
+        item = fitting[_pick(generator, len(fitting))]
+        crop = clean_crop(images, clean[_pick(generator, len(clean))], size, generator)
+        groups.append(degraded_group(crop, item, recipe, generator, degradations))
+    return groups
+
+
+def stack_groups(groups: list[Group]) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns targets ``[G, V, D]``, known ``[G, D]`` and matching ``[G, D]`` of groups."""
+    return (
+        torch.stack([group.targets for group in groups]),
+        torch.stack([group.known for group in groups]),
+        torch.stack([group.matching for group in groups]),
+    )

@@ -84,7 +84,7 @@ class PooledPMTTask(PMTTask):
 
     def predict(self, stream: str, batch: Batch) -> Tensors:
         """Returns scores and level logits."""
-        out = self.scorer.compute(batch["pooled"][..., None, None], Request(True, (), (), ("level_logits",)))
+        out = self.scorer.compute(batch["pooled"][..., None, None], Request(score=True, extras=("level_logits",)))
         return {"score": out.score, "logits": out.extras["level_logits"]}
 
     def judge(self, stream: str, batch: Batch) -> Tensor:

@@ -28,7 +28,7 @@ from iqaloss._processes import Ranks
 from iqaloss.data.sources import open_source
 from iqaloss.evaluation.scoring.runner import RunOptions, describe_run, score_source
 from iqaloss.evaluation.scoring.score_files import Parts
-from iqaloss.scorers.registry import create_tiny
+from iqaloss.scorers.factory import create_tiny
 
 
 def resident_mb() -> float:

@@ -15,7 +15,7 @@ from iqaloss.losses import LARIQALoss, MoEAGIQALoss, PMTIQALoss, SRIQALoss
 from iqaloss.losses.iqa_loss import MODES
 from iqaloss.losses.mdiqa_loss import FORMS
 from iqaloss.scorers.base import Scorer
-from iqaloss.scorers.registry import create_tiny
+from iqaloss.scorers.factory import create_tiny
 
 
 @dataclass(frozen=True)

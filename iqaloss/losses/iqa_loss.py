@@ -16,8 +16,8 @@ from iqaloss.losses.guard import FiniteGuard
 from iqaloss.losses.inputs import crop_places, shrink, take
 from iqaloss.losses.micro_batches import pieces, score_in_micro_batches
 from iqaloss.losses.runner import channels_last_option, is_convolutional, run_scorer, wants_channels_last
-from iqaloss.scorers.base import NOTHING, Request, ScoreOutput, Scorer, check_images
-from iqaloss.scorers.registry import create_scorer
+from iqaloss.scorers.base import Request, ScoreOutput, Scorer, check_images
+from iqaloss.scorers.factory import create_scorer
 
 MODES = ("nr", "fr", "both")
 WHOLE = slice(None)
@@ -140,11 +140,11 @@ class IQALoss(nn.Module):
 
     def nr_request(self) -> Request:
         """What the no-reference loss needs of the scorer."""
-        return Request(score=True, dimensions=(), features=(), extras=())
+        return Request(score=True)
 
     def fr_request(self) -> Request:
         """What the full-reference loss needs of the scorer for the prediction."""
-        return Request(score=False, dimensions=(), features=self.compared_features(), extras=())
+        return Request(features=self.compared_features())
 
     def compared_features(self) -> tuple[str, ...]:
         """Names of the feature maps that the full-reference loss compares."""
@@ -254,7 +254,7 @@ class IQALoss(nn.Module):
                 reference = self._features(target, part)
         elif target is not None:
             reference = target.features
-        request = NOTHING if self.mode == "fr" else self.nr_request()
+        request = Request() if self.mode == "fr" else self.nr_request()
         if self.mode != "nr":
             request = request | self.fr_request()
         output = self._run(images, request, part)
@@ -285,7 +285,7 @@ class IQALoss(nn.Module):
         return images if self.max_side is None else shrink(images, self.max_side, self.scorer.card.min_side, name)
 
     def _features(self, images: Tensor, part: slice) -> dict[str, Tensor]:
-        request = Request(score=False, dimensions=(), features=self.compared_features(), extras=())
+        request = Request(features=self.compared_features())
         return self._run(images, request, part).features
 
     def _run(self, images: Tensor, request: Request, part: slice) -> ScoreOutput:

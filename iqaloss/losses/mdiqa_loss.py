@@ -103,12 +103,12 @@ class MDIQALoss(IQALoss):
         """Asks for the active dimensions' scores, or for the fused score."""
         if self.form == "fused":
             return super().nr_request()
-        return Request(score=False, dimensions=self.active, features=(), extras=())
+        return Request(dimensions=self.active)
 
     def fr_request(self) -> Request:
         """Asks for the active dimensions' feature maps and, in the fused form, the instance weights."""
         extras = ("weights",) if self.form == "fused" else ()
-        return Request(score=False, dimensions=(), features=self.active, extras=extras)
+        return Request(features=self.active, extras=extras)
 
     def compared_features(self) -> tuple[str, ...]:
         """The active dimensions' feature maps."""

@@ -43,7 +43,7 @@ class MoEAGIQALoss(IQALoss):
 
     Example:
         >>> import torch
-        >>> from iqaloss.scorers.registry import create_tiny
+        >>> from iqaloss.scorers.factory import create_tiny
         >>> loss_fn = MoEAGIQALoss(prompts=torch.tensor([1, 7, 9, 2]), scorer=create_tiny("moe-agiqa"))
         >>> loss_fn(torch.rand(2, 3, 64, 64)).shape
         torch.Size([])

@@ -53,7 +53,7 @@ class PMTIQALoss(IQALoss):
         """Asks for the score or for the expected level."""
         if self.use == "score":
             return super().nr_request()
-        return Request(score=False, dimensions=(), features=(), extras=("expected_level",))
+        return Request(extras=("expected_level",))
 
     def nr_terms(self, output: ScoreOutput) -> dict[str, Tensor]:
         """The score, or the expected level in units of the best one."""

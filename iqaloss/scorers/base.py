@@ -21,7 +21,7 @@ S = TypeVar("S", bound="Scorer")
 
 @dataclass(frozen=True)
 class Request:
-    """What a caller needs of a scorer; the scorer computes nothing else.
+    """What a caller needs of a scorer; the scorer computes nothing else, and by default nothing at all.
 
     Attributes:
         score: Whether the overall score is needed.
@@ -30,14 +30,19 @@ class Request:
         extras: Names of further outputs (see the scorer's docstring); ``None`` means all of them.
 
     Example:
-        >>> Request(score=False, dimensions=("sharpness",), features=(), extras=())
-        Request(score=False, dimensions=('sharpness',), features=(), extras=())
+        >>> Request(dimensions=("sharpness",)) | Request(score=True)
+        Request(score=True, dimensions=('sharpness',))
     """
 
-    score: bool = True
-    dimensions: tuple[str, ...] | None = None
-    features: tuple[str, ...] | None = None
-    extras: tuple[str, ...] | None = None
+    score: bool = False
+    dimensions: tuple[str, ...] | None = ()
+    features: tuple[str, ...] | None = ()
+    extras: tuple[str, ...] | None = ()
+
+    @classmethod
+    def everything(cls) -> Request:
+        """Returns the request for all that a scorer can tell."""
+        return cls(True, None, None, None)
 
     def __or__(self, other: Request) -> Request:
         """Returns the request that serves both."""
@@ -53,10 +58,6 @@ def _union(a: tuple[str, ...] | None, b: tuple[str, ...] | None) -> tuple[str, .
     if a is None or b is None:
         return None
     return a + tuple(name for name in b if name not in a)
-
-
-NOTHING = Request(score=False, dimensions=(), features=(), extras=())
-"""The request for nothing: the neutral element of ``|``."""
 
 
 @dataclass
@@ -149,7 +150,7 @@ class Scorer(nn.Module, abc.ABC):
             ValueError: If their shape does not fit the model, or a requested name does not exist.
         """
         check_images(images, self.card.min_side)
-        return self.compute(images.to(self.mean.dtype), self.resolve(request or Request()), **conditions)
+        return self.compute(images.to(self.mean.dtype), self.resolve(request or Request.everything()), **conditions)
 
     def resolve(self, request: Request) -> Request:
         """Returns the request with every ``None`` replaced by all names, after checking the names."""
@@ -203,7 +204,7 @@ class Scorer(nn.Module, abc.ABC):
             RuntimeError: If the scorer is not frozen.
 
         Example:
-            >>> from iqaloss.scorers.registry import create_tiny
+            >>> from iqaloss.scorers.factory import create_tiny
             >>> create_tiny("mdiqa-mobile").fold().folded
             True
         """

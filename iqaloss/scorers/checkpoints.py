@@ -187,7 +187,7 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 
 def load_own(path: Path, item: ScorerEntry, options: Mapping[str, Any], *, sha256: str | None = None) -> Scorer:
     """Builds a scorer from a file written by :func:`save`; checks the digest when one is given."""
-    from iqaloss.scorers.registry import build
+    from iqaloss.scorers.factory import build
 
     if not path.is_file():
         raise FileNotFoundError(f"no such checkpoint file: {path}")

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from iqaloss._errors import check_device
+from iqaloss.scorers.factory import create_scorer
 from iqaloss.scorers.mdiqa.model import MDIQA
-from iqaloss.scorers.registry import create_scorer
 from scorer_recipes.mdiqa_mobile.backbone import BACKBONE, train_backbone
 from scorer_recipes.mdiqa_mobile.data import DecodedImages, read_rows, split_rows
 from scorer_recipes.mdiqa_mobile.engine import STATE, Trainer

@@ -157,7 +157,7 @@ class Trainer:
         views = views.to(self.given.device).contiguous(memory_format=torch.channels_last)
         part = self.scorer.statistics
         with autocast():
-            out = self.scorer(views, Request(score=False, features=()))
+            out = self.scorer(views, Request(dimensions=None, extras=None))
             dimensions = torch.stack(list(out.dimensions.values()), dim=1).float()
             scores = torch.lerp(dimensions.detach(), dimensions, share)
             if "local_scores" in out.extras:

@@ -73,7 +73,7 @@ def human_agreement(scorer: Scorer, rows: Rows, progress: Report, side: int = 25
     """
     scores: list[float] = []
     dimensions: list[list[float]] = []
-    request = Request(features=(), extras=())
+    request = Request(score=True, dimensions=None)
     for start in range(0, len(rows), 16):
         views = [resize(decode(path, 512) / 255.0, side, side) for path in rows.paths[start : start + 16]]
         out = scorer(torch.stack(views).contiguous(memory_format=torch.channels_last), request)

@@ -113,7 +113,7 @@ def crop_agreement(scorer: Scorer, rows: Rows, progress: Report) -> dict[str, di
         rows: Photographs with human scores.
         progress: Is told how far it is.
     """
-    request = Request(dimensions=(), features=(), extras=())
+    request = Request(score=True)
     scores: dict[int, list[float]] = {side: [] for side in CROPS}
     for start in range(0, len(rows), 8):
         whole = torch.stack([decode(path, 512) / 255.0 for path in rows.paths[start : start + 8]])

@@ -16,7 +16,7 @@ import torch
 from iqaloss._errors import missing_package
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.checkpoints import sha256_of
-from iqaloss.scorers.registry import create_scorer
+from iqaloss.scorers.factory import create_scorer
 from scorer_recipes.mdiqa_mobile.card import model_card
 from scorer_recipes.mdiqa_mobile.data import decode
 from scorer_recipes.mdiqa_mobile.evaluate import response_matrix

@@ -14,7 +14,8 @@ import torch
 
 from iqaloss.scorers import checkpoints
 from iqaloss.scorers.base import Scorer
-from iqaloss.scorers.registry import create_scorer, entry
+from iqaloss.scorers.factory import create_scorer
+from iqaloss.scorers.registry import entry
 from scorer_recipes.mdiqa_mobile.data import TEST_TABLE, read_rows, split_rows
 from scorer_recipes.mdiqa_mobile.degrade import DIMENSIONS
 from scorer_recipes.mdiqa_mobile.evaluate import (

@@ -60,7 +60,7 @@ def observe(scorer: MDIQA, views: Tensor, bf16: bool = True) -> Seen:
     hook = part.local.register_forward_hook(lambda _, given, added: kept.extend([given[0], added.float()]))
     views = views.to(part.center.device)
     with hook, torch.autocast(views.device.type, torch.bfloat16, enabled=bf16):
-        out = scorer(views.contiguous(memory_format=torch.channels_last), Request(score=False, features=()))
+        out = scorer(views.contiguous(memory_format=torch.channels_last), Request(dimensions=None, extras=None))
     standard, added = kept
     dimensions = torch.stack(list(out.dimensions.values()), dim=1).float()
     return Seen(standard, dimensions, out.extras["local_scores"].float() - added, out.extras["weights"].float())

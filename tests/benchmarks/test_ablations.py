@@ -17,9 +17,9 @@ from benchmarks.ablation_studies import LAR_STUDY, PMT_STUDY, PooledPMTIQA, Stud
 from benchmarks.ablation_training import build, orders, train
 from benchmarks.ablations import choose_training, run_study
 from iqaloss.scorers.base import Request
+from iqaloss.scorers.factory import create_tiny
 from iqaloss.scorers.lar_iqa.config import TINY as TINY_LAR
 from iqaloss.scorers.pmt_iqa.config import TINY as TINY_PMT
-from iqaloss.scorers.registry import create_tiny
 from iqaloss.training.tasks.base import TrainState
 
 PMT = replace(PMT_STUDY, config=TINY_PMT, epochs=10, batch=40, rates=(1e-2,), choice_seeds=(7,))
@@ -90,7 +90,7 @@ def test_training_on_stored_means_is_training_on_maps() -> None:
     whole = create_tiny("pmt-iqa").eval()
     pooled = PooledPMTIQA(TINY_PMT).eval()
     pooled.load_state_dict({k: v for k, v in whole.state_dict().items() if not k.startswith("trunk.")})
-    images, request = torch.rand(2, 3, 64, 64), Request(True, (), (), ("level_logits",))
+    images, request = torch.rand(2, 3, 64, 64), Request(score=True, extras=("level_logits",))
     with torch.no_grad():
         maps = list(whole.levels(whole.normalize(images)))  # type: ignore[operator]
         means = torch.cat([level.mean(dim=(2, 3), keepdim=True) for level in maps], dim=1)

@@ -16,7 +16,7 @@ from PIL import Image
 from iqaloss import list_scorers
 from iqaloss.cli import main
 from iqaloss.scorers import checkpoints
-from iqaloss.scorers.registry import create_tiny
+from iqaloss.scorers.factory import create_tiny
 
 needs_typer = pytest.mark.skipif(importlib.util.find_spec("typer") is None, reason="typer is not installed (extra cli)")
 needs_basicsr = pytest.mark.skipif(importlib.util.find_spec("basicsr") is None, reason="BasicSR is not installed")

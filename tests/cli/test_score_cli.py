@@ -26,7 +26,7 @@ from iqaloss.evaluation.scoring.runner import RunOptions, describe_run, score_so
 from iqaloss.evaluation.scoring.score_files import Parts
 from iqaloss.scorers import checkpoints
 from iqaloss.scorers.base import Scorer
-from iqaloss.scorers.registry import create_tiny
+from iqaloss.scorers.factory import create_tiny
 
 arrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")

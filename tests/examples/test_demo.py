@@ -21,7 +21,7 @@ from examples.demo.plan import RUNS, SCALE, START
 from examples.demo.report import INDEPENDENT, rises
 from examples.demo.trainings import checkpoint, recipe
 from iqaloss.scorers import checkpoints
-from iqaloss.scorers.registry import create_tiny
+from iqaloss.scorers.factory import create_tiny
 
 needs_photos = pytest.mark.skipif(importlib.util.find_spec("skimage") is None, reason="scikit-image is not installed")
 needs_basicsr = pytest.mark.skipif(importlib.util.find_spec("basicsr") is None, reason="BasicSR is not installed")

@@ -12,7 +12,7 @@ import torch
 
 from iqaloss.losses.iqa_loss import IQALoss
 from iqaloss.scorers import checkpoints
-from iqaloss.scorers.registry import create_tiny
+from iqaloss.scorers.factory import create_tiny
 
 if importlib.util.find_spec("basicsr") is None:
     pytest.skip("BasicSR is not installed (extra basicsr; not on Python 3.13)", allow_module_level=True)

@@ -21,7 +21,7 @@ from benchmarks.fold_gain import operations
 from benchmarks.loss_flops import count
 from iqaloss import IQALoss, create_scorer, list_scorers
 from iqaloss.losses.runner import stages
-from iqaloss.scorers.base import NOTHING, Request, ScoreOutput, Scorer
+from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.checkpoints import load_strict, save
 from iqaloss.scorers.layers.fold import fold_batch_norms
 from iqaloss.scorers.layers.frozen_cache import FrozenCache
@@ -31,8 +31,8 @@ from testing.cases import tiny
 EMBEDDED = "embedded"
 NAMES = [*list_scorers(), EMBEDDED]
 NORMED = ["lar-iqa", "mdiqa-mobile", "pmt-iqa"]
-ALL = Request()
-FEATURES = Request(score=False, dimensions=(), features=None, extras=())
+ALL = Request.everything()
+FEATURES = Request(features=None)
 
 every_scorer = pytest.mark.parametrize("name", NAMES)
 normed_scorer = pytest.mark.parametrize("name", NORMED)
@@ -301,9 +301,10 @@ def test_a_timm_norm_leaves_its_activation_and_autocast_outside_changes_nothing(
 # --- MDIQA's heads, joined ---
 
 SUBSETS = [
-    Request(False, ("noisiness",), (), ()),
-    Request(False, ("sharpness",), ("contrast", "noisiness"), ()),  # two runs of neighbours, one of them scored
-    Request(False, ("brightness", "light"), (), ()),  # of both branches
+    Request(dimensions=("noisiness",)),
+    # Two runs of neighbours, one of them scored.
+    Request(dimensions=("sharpness",), features=("contrast", "noisiness")),
+    Request(dimensions=("brightness", "light")),  # of both branches
 ]
 
 
@@ -420,7 +421,7 @@ def test_a_folded_scorer_compiles_whole_and_is_exported(name: str) -> None:
             self.scorer = folded
 
         def forward(self, images: Tensor) -> Tensor:
-            return self.scorer(images, Request(features=(), dimensions=(), extras=())).score
+            return self.scorer(images, Request(score=True)).score
 
     torch.testing.assert_close(torch.compile(Score(), fullgraph=True, backend="eager")(images), want)
     exported = torch.export.export(Score().eval(), (images,), strict=False)
@@ -465,15 +466,15 @@ def flops(scorer: Scorer, request: Request) -> int:
 def single_requests(scorer: Scorer) -> Iterator[Request]:
     """The first and the last of what a scorer tells, one at a time."""
     for name in {*scorer.dimension_names[:1], *scorer.dimension_names[-1:]}:
-        yield Request(score=False, dimensions=(name,), features=(), extras=())
+        yield Request(dimensions=(name,))
     for name in {*scorer.feature_names[:1], *scorer.feature_names[-1:]}:
-        yield Request(score=False, dimensions=(), features=(name,), extras=())
+        yield Request(features=(name,))
 
 
 @pytest.mark.parametrize("name", list_scorers())
 def test_a_part_costs_less_than_the_whole_and_nothing_costs_nothing(name: str) -> None:
     scorer = built(name).copy().to("meta")
-    assert flops(scorer, NOTHING) == 0
+    assert flops(scorer, Request()) == 0
     whole = flops(scorer, ALL)
     costs = [flops(scorer, request) for request in single_requests(scorer)]
     assert all(0 < cost < whole for cost in costs)
@@ -483,7 +484,7 @@ def test_a_part_costs_less_than_the_whole_and_nothing_costs_nothing(name: str) -
 def test_an_earlier_feature_costs_less(name: str, order: int) -> None:
     scorer = built(name).copy().to("meta")
     names = scorer.feature_names[:order]
-    costs = [flops(scorer, Request(score=False, dimensions=(), features=(each,), extras=())) for each in names]
+    costs = [flops(scorer, Request(features=(each,))) for each in names]
     assert costs == sorted(set(costs))
 
 
@@ -499,7 +500,7 @@ def test_one_dimension_costs_what_a_network_with_one_head_costs(folded: bool) ->
     fusion = replace(item.tiny.fusion, statistics=0, appearance=False)
     alone = MDIQA(item.card, replace(item.tiny, branches=(branch,), fusion=fusion)).freeze()
     among = MDIQA(item.card, replace(item.tiny, fusion=fusion)).freeze()
-    request = Request(score=False, dimensions=("sharpness",), features=(), extras=())
+    request = Request(dimensions=("sharpness",))
     costs = [flops((each.fold() if folded else each).to("meta"), request) for each in (alone, among)]
     assert costs[0] == costs[1]
 

@@ -50,14 +50,14 @@ def test_a_request_returns_what_was_asked_and_the_same_values(name: str) -> None
     images = random_pair(IQALoss(scorer))[1]
     whole = scorer(images)
     for feature in scorer.feature_names:
-        part = scorer(images, Request(score=False, dimensions=(), features=(feature,), extras=()))
+        part = scorer(images, Request(features=(feature,)))
         assert list(part.features) == [feature]
         assert not part.dimensions
         torch.testing.assert_close(part.features[feature], whole.features[feature])
         with pytest.raises(ValueError, match="not computed"):
             _ = part.score
     for dimension in scorer.dimension_names:
-        part = scorer(images, Request(score=False, dimensions=(dimension,), features=(), extras=()))
+        part = scorer(images, Request(dimensions=(dimension,)))
         assert list(part.dimensions) == [dimension]
         torch.testing.assert_close(part.dimensions[dimension], whole.dimensions[dimension])
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from iqaloss import IQALoss, MDIQALoss
 from iqaloss.losses import EncodedTarget, guard
-from iqaloss.scorers.base import NOTHING, Request, Scorer
+from iqaloss.scorers.base import Request, Scorer
 from iqaloss.scorers.mdiqa import MDIQA
 from iqaloss.scorers.mdiqa.config import TECHNICAL
 from testing.cases import CASES, Case, random_pair, tiny
@@ -44,7 +44,7 @@ class Costs:
 
 
 def request_of(loss: IQALoss) -> Request:
-    request = NOTHING if loss.mode == "fr" else loss.nr_request()
+    request = Request() if loss.mode == "fr" else loss.nr_request()
     return request if loss.mode == "nr" else request | loss.fr_request()
 
 
@@ -70,7 +70,7 @@ def costs(case: Case) -> Costs:
     backward, _ = flops(torch.autograd.grad, value, pred)
     whole, _ = flops(lambda: step(target).backward())
     bare, _ = flops(lambda: scorer(pred, request_of(loss), **loss.conditions()))
-    compared = Request(score=False, dimensions=(), features=loss.compared_features(), extras=())
+    compared = Request(features=loss.compared_features())
     bare_target, _ = flops(lambda: scorer(target, compared, **loss.conditions())) if case.compares else (Counter(), 0)
     saved, _ = saved_bytes(lambda: step(encoded), known)
     saved_with_target, _ = saved_bytes(lambda: step(target), known)

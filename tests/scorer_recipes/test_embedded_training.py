@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from iqaloss.scorers.factory import create_tiny
 from iqaloss.scorers.mdiqa import MDIQA
-from iqaloss.scorers.registry import create_tiny
 from scorer_recipes.mdiqa_mobile import data, degrade, evaluate, objectives, upscaler, views
 from scorer_recipes.mdiqa_mobile.recipe import Recipe
 from scorer_recipes.mdiqa_mobile.run import Run

@@ -11,7 +11,8 @@ import torch
 from iqaloss.scorers import weights
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.checkpoints import sha256_of
-from iqaloss.scorers.registry import create_scorer, entry
+from iqaloss.scorers.factory import create_scorer
+from iqaloss.scorers.registry import entry
 from scorer_recipes.mdiqa_mobile import degrade, evaluate, gradients, publish
 from scorer_recipes.mdiqa_mobile.data import decode
 

@@ -15,12 +15,13 @@ from iqaloss import IQALoss, create_scorer, load_official
 from iqaloss.losses.lar_iqa_loss import LARIQALoss
 from iqaloss.scorers import checkpoints
 from iqaloss.scorers.base import Request
+from iqaloss.scorers.factory import create_tiny
 from iqaloss.scorers.lar_iqa import KNOWN_FILES, LARIQA, KnownFile, identify, official
 from iqaloss.scorers.lar_iqa.config import SPACES
 from iqaloss.scorers.lar_iqa.pillow import resize_levels
 from iqaloss.scorers.lar_iqa.preprocess import center_crop, squeeze_to_square
 from iqaloss.scorers.layers.kan import spline_knots
-from iqaloss.scorers.registry import create_tiny, entry
+from iqaloss.scorers.registry import entry
 
 HEADS = ("kan", "mlp")
 SMALL = {"trunk": "mobilenetv3_small_050", "logits": 32, "hidden": 24, "embedding": 16, "stages": (0, 1, 3, 4)}
@@ -112,7 +113,7 @@ def test_score_of_a_whole_image_equals_the_published_one(golden: Golden, publish
     want = golden.load(f"lar_iqa_{head}")
     image = eight_bit_image(golden, want)
     with torch.no_grad():
-        out = published(image, Request(features=(), extras=()))
+        out = published(image, Request(score=True))
     assert_close(out.score, want["p_RGB_overall"])
 
 
@@ -220,15 +221,15 @@ def flops(scorer: LARIQA, images: Tensor, request: Request, **conditions: object
 
 def test_a_branch_stops_behind_its_last_compared_stage() -> None:
     scorer, images = tiny(), photo(96, 96)
-    whole = flops(scorer, images, Request(features=(), extras=()))
-    costs = [flops(scorer, images, Request(False, (), (name,), ())) for name in scorer.feature_names[4:]]
+    whole = flops(scorer, images, Request(score=True))
+    costs = [flops(scorer, images, Request(features=(name,))) for name in scorer.feature_names[4:]]
     assert costs == sorted(costs)
     assert costs[0] < 0.2 * whole
-    both = flops(scorer, images, Request(False, (), scorer.feature_names, ()))
-    one = flops(scorer, images, Request(False, (), ("authentic_stage4",), ()))
+    both = flops(scorer, images, Request(features=scorer.feature_names))
+    one = flops(scorer, images, Request(features=("authentic_stage4",)))
     assert both == one + costs[-1] < whole
-    logits = flops(scorer, images, Request(False, (), (), ("synthetic_logits",)))
-    assert logits < flops(scorer, images, Request(False, (), (), ("synthetic_embedding",))) < whole
+    logits = flops(scorer, images, Request(extras=("synthetic_logits",)))
+    assert logits < flops(scorer, images, Request(extras=("synthetic_embedding",))) < whole
 
 
 def test_loss_does_not_fill_small_images_up() -> None:

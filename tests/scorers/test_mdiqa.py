@@ -13,13 +13,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from iqaloss import MDIQALoss, create_scorer, load_official
 from iqaloss.scorers.base import Request
 from iqaloss.scorers.cards import ScorerCard
+from iqaloss.scorers.factory import create_tiny
 from iqaloss.scorers.layers.transformer import attend
 from iqaloss.scorers.mdiqa import FUSIONS, MDIQA
 from iqaloss.scorers.mdiqa.config import AESTHETIC, TECHNICAL
 from iqaloss.scorers.mdiqa.official import fusion_of
-from iqaloss.scorers.registry import create_tiny
 
-FEATURES = Request(score=False)
+FEATURES = Request(dimensions=None, features=None, extras=None)
 
 
 @pytest.fixture(scope="module", params=["C", "A"])
@@ -63,7 +63,7 @@ def test_dimensions_and_features_equal_the_published_ones(
 ) -> None:
     want = golden.load(f"mdiqa_{part}")
     image = golden.image(f"mdiqa:{key}", want[f"{key}_image_shape"]).requires_grad_()
-    out = scorer(image, Request(score=False, dimensions=names, features=names, extras=()))
+    out = scorer(image, Request(dimensions=names, features=names))
     scores = torch.stack([out.dimensions[name] for name in names], 1)
     assert_close(scores, want[f"{key}_scores"])
     for index, name in enumerate(names):
@@ -122,7 +122,7 @@ def test_fusion_d_loads_every_official_tensor(golden: Golden, parts: dict[str, d
     }
     scorer = load_official("mdiqa", {**parts, "fusion": state})
     with torch.no_grad():
-        weights = scorer(torch.rand(1, 3, 64, 64), Request(False, (), (), ("weights",))).extras["weights"]
+        weights = scorer(torch.rand(1, 3, 64, 64), Request(extras=("weights",))).extras["weights"]
     torch.testing.assert_close(weights.sum(1), torch.ones(1))
 
 

@@ -20,13 +20,14 @@ from iqaloss.losses.iqa_loss import IQALoss
 from iqaloss.losses.moe_agiqa_loss import MoEAGIQALoss
 from iqaloss.scorers.base import Request
 from iqaloss.scorers.checkpoints import save
+from iqaloss.scorers.factory import build, create_tiny
 from iqaloss.scorers.layers.crops import grid_places, pad_to_side, take_crops
 from iqaloss.scorers.layers.wordpiece import WordPiece
 from iqaloss.scorers.moe_agiqa import MoEAGIQA, MoEAGIQAConfig, load_part
 from iqaloss.scorers.moe_agiqa.config import TINY
 from iqaloss.scorers.moe_agiqa.fusion import CrossAttention, QualityFusion, TopExperts
 from iqaloss.scorers.moe_agiqa.official import _FUSION, _SEMANTIC, OfficialLayout
-from iqaloss.scorers.registry import build, create_tiny, entry
+from iqaloss.scorers.registry import entry
 
 ROLES = {
     "reward": "moe_agiqa_reward",
@@ -331,7 +332,7 @@ def test_the_full_model_says_its_size_before_it_is_built(
 def test_backward_of_the_full_model_costs_no_more_than_its_forward(hollow: MoEAGIQA) -> None:
     images = torch.empty(1, 3, 224, 224, device="meta", requires_grad=True)
     with FlopCounterMode(display=False) as forward:
-        score = hollow(images, Request(dimensions=(), features=(), extras=())).score
+        score = hollow(images, Request(score=True)).score
     with FlopCounterMode(display=False) as backward:
         torch.autograd.grad(score.sum(), images)
     assert forward.get_total_flops() / 2e9 == pytest.approx(98.28, abs=0.01)  # GMACs
@@ -382,7 +383,7 @@ def test_each_extra_output_alone_is_that_of_the_whole(images: Tensor) -> None:
     whole = scorer(images)
     assert tuple(whole.extras) == scorer.extra_names == ("gate", "experts", "pooled", "reward", "prior")
     for name in scorer.extra_names:
-        part = scorer(images, Request(score=False, dimensions=(), features=(), extras=(name,)))
+        part = scorer(images, Request(features=(), extras=(name,)))
         assert list(part.extras) == [name]
         torch.testing.assert_close(part.extras[name], whole.extras[name])
 

@@ -15,13 +15,13 @@ from iqaloss import IQALoss, create_scorer, load_official
 from iqaloss.losses.pmt_iqa_loss import PMTIQALoss
 from iqaloss.scorers import checkpoints
 from iqaloss.scorers.base import Request
+from iqaloss.scorers.factory import create_tiny
 from iqaloss.scorers.pmt_iqa import PMTIQA, official
 from iqaloss.scorers.pmt_iqa.heads import expected_level
 from iqaloss.scorers.pmt_iqa.windows import cover, cut
-from iqaloss.scorers.registry import create_tiny
 
 VARIANTS = ("paper", "released")
-SCORE = Request(dimensions=(), features=(), extras=())
+SCORE = Request(score=True)
 
 
 def tiny(variant: str = "paper", **options: object) -> PMTIQA:
@@ -220,7 +220,7 @@ def flops(scorer: PMTIQA, images: Tensor, request: Request) -> int:
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_features_stop_behind_the_last_compared_scale(variant: str) -> None:
     scorer, images = tiny(variant), photo(224, 224)
-    costs = [flops(scorer, images, Request(False, (), (name,), ())) for name in scorer.feature_names]
+    costs = [flops(scorer, images, Request(features=(name,))) for name in scorer.feature_names]
     assert costs == sorted(costs)
     assert len(set(costs)) == 4
     assert costs[0] < 0.6 * costs[3] < flops(scorer, images, SCORE)

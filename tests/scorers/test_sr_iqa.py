@@ -20,7 +20,8 @@ from iqaloss import create_scorer, load_official
 from iqaloss.losses.sr_iqa_loss import SRIQALoss
 from iqaloss.scorers import checkpoints
 from iqaloss.scorers.base import Request
-from iqaloss.scorers.registry import build, create_tiny, entry
+from iqaloss.scorers.factory import build, create_tiny
+from iqaloss.scorers.registry import entry
 from iqaloss.scorers.sr_iqa import SRIQA, SRIQAConfig
 from iqaloss.scorers.sr_iqa.clip import embed_windows
 from iqaloss.scorers.sr_iqa.config import OFFICIAL, TINY
@@ -30,7 +31,7 @@ from iqaloss.scorers.sr_iqa.windows import cut_windows, fit_size, published_star
 
 pytest.importorskip("open_clip", reason="SR-IQA needs the extra clip")
 
-SCORE = Request(score=True, dimensions=(), features=(), extras=())
+SCORE = Request(score=True)
 SIDE = 224
 
 
@@ -68,7 +69,7 @@ def test_clip_scores_and_gradients_equal_the_published_ones(
 ) -> None:
     want, scorer = golden.load("sr_iqa_clip"), official[prompt]
     windows = golden.image("sr:a", (6, 3, SIDE, SIDE)).view(*want["a_patches_shape"]).requires_grad_()
-    out = scorer.judge(windows, Request(True, (), (), ("probabilities",)))
+    out = scorer.judge(windows, Request(score=True, extras=("probabilities",)))
     assert_close(out.extras["probabilities"], want[f"a_probs_{prompt}"])
     assert_close(out.score, want[f"a_overall_{prompt}"])
     (grad,) = torch.autograd.grad(out.score.sum(), windows)

@@ -81,7 +81,7 @@ def score_items(
 
     An image that cannot be read or is too small yields a row with the reason in ``error``.
     """
-    request = Request(score=True, dimensions=None if options.dimensions else (), features=(), extras=())
+    request = Request(score=True, dimensions=None if options.dimensions else ())
     waiting: dict[tuple[int, int], list[Ready]] = {}
     for number, (item, image) in enumerate(_decoded(items, options)):
         if isinstance(image, str):

@@ -12,7 +12,7 @@ from typing import Any
 from iqaloss._errors import unknown_name
 from iqaloss.integrations.basicsr.losses import loss_class, loss_options, scorer_spec
 from iqaloss.integrations.basicsr.metrics import OVERALL, calculate_iqa
-from iqaloss.scorers import checkpoints, registry
+from iqaloss.scorers import checkpoints, factory, registry
 from iqaloss.scorers.base import Scorer
 
 
@@ -38,7 +38,7 @@ def check_loss(place: str, options: Mapping[str, Any]) -> list[str]:
 
 @cache
 def _small(name: str) -> Scorer:
-    return registry.create_tiny(name)
+    return factory.create_tiny(name)
 
 
 def check_scorer(spec: Any) -> str:

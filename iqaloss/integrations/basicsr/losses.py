@@ -17,7 +17,7 @@ import iqaloss.losses
 from iqaloss._errors import unknown_name
 from iqaloss.losses.iqa_loss import IQALoss
 from iqaloss.scorers.base import Scorer
-from iqaloss.scorers.registry import create_scorer
+from iqaloss.scorers.factory import create_scorer
 
 GROUP = "IQALossGroup"
 """The registered name of a group of named losses; :mod:`.model` makes one of ``train.iqa_opt``."""

@@ -40,7 +40,7 @@ class Judge:
         if digest != self._last[0]:
             pixels = torch.from_numpy(image).permute(2, 0, 1)[None].to(self.scorer.mean) / 255
             with torch.no_grad():
-                output = self.scorer(pixels, Request(features=(), extras=()))
+                output = self.scorer(pixels, Request(score=True, dimensions=None))
             scores = {OVERALL: output.score, **output.dimensions}
             self._last = (digest, {name: float(value) for name, value in scores.items()})
         return self._last[1]

@@ -124,7 +124,7 @@ class SRIQA(Scorer):
             windows: Float RGB in ``[0, 1]``, ``[B, n, 3, side, side]``.
             request: What to compute; everything by default.
         """
-        request = self.resolve(request or Request())
+        request = self.resolve(request or Request.everything())
         features, extras = request.features or (), request.extras or ()
         scored = request.score or bool(extras)
         depths = {name: depth for name, depth in self.depths.items() if name in features}

@@ -12,7 +12,8 @@ from torch import nn
 from iqaloss._configs import changed
 from iqaloss.scorers import checkpoints
 from iqaloss.scorers.base import Scorer
-from iqaloss.scorers.registry import build, create_scorer, entry
+from iqaloss.scorers.factory import build, create_scorer
+from iqaloss.scorers.registry import entry
 from iqaloss.training.recipes.recipe import Optimizer, Recipe, Start
 from iqaloss.training.tasks import task_class
 from iqaloss.training.tasks.base import Task

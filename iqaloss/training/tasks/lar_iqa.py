@@ -138,4 +138,4 @@ class MergeTask(_Views):
 
     def judge(self, stream: str, batch: Batch) -> Tensor:
         """Scores whole images the way the scorer is used."""
-        return self.scorer(batch["image"], Request(True, (), (), ())).score
+        return self.scorer(batch["image"], Request(score=True)).score

@@ -65,7 +65,7 @@ class DimensionsTask(Task):
     def predict(self, stream: str, batch: Batch) -> Tensors:
         """Runs the backbone and the stream's head."""
         name = self.heads[stream]
-        out = self.scorer(batch["image"], Request(False, (name,), (), ()))
+        out = self.scorer(batch["image"], Request(dimensions=(name,)))
         return {"score": out.dimensions[name]}
 
 
@@ -122,7 +122,7 @@ class FusionTask(Task):
         """Scores the images as a whole."""
         if self._drift_next and self.training:
             _set_batch_norms(self.model.weighting, True)
-        out = self.scorer(batch["image"], Request(True, (), (), ()))
+        out = self.scorer(batch["image"], Request(score=True))
         if self._drift_next:
             _set_batch_norms(self.model.weighting, False)
             self._drift_next = False

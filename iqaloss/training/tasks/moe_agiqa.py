@@ -162,7 +162,7 @@ class FinetuneTask(_Official):
 
     def _score(self, batch: Batch, crops: int) -> Tensor:
         prompts = list(batch["prompt"]) if "prompt" in batch and self.options.tokenizer is not None else None
-        request = Request(True, (), (), ())
+        request = Request(score=True)
         return self.scorer(batch["image"], request, prompts=prompts, crops=crops).score
 
     def predict(self, stream: str, batch: Batch) -> Tensors:

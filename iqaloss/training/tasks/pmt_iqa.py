@@ -106,7 +106,7 @@ class PMTTask(Task):
     def predict(self, stream: str, batch: Batch) -> Tensors:
         """Returns scores and level logits of every crop."""
         images, _ = flat_crops(batch["image"])
-        out = self.scorer(images, Request(True, (), (), ("level_logits",)))
+        out = self.scorer(images, Request(score=True, extras=("level_logits",)))
         return {"score": out.score, "logits": out.extras["level_logits"]}
 
     def targets(self, stream: str, batch: Batch) -> Tensors:
@@ -131,4 +131,4 @@ class PMTTask(Task):
     def judge(self, stream: str, batch: Batch) -> torch.Tensor:
         """Averages the scores of an image's crops."""
         images, crops = flat_crops(batch["image"])
-        return mean_crops(self.scorer(images, Request(True, (), (), ())).score, crops)
+        return mean_crops(self.scorer(images, Request(score=True)).score, crops)

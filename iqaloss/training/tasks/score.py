@@ -77,9 +77,9 @@ class ScoreTask(Task):
             conditions["prompts"] = [prompt for prompt in batch["prompt"] for _ in range(crops)]
         dimension = self.options.dimensions.get(stream)
         if dimension is None:
-            out = self.scorer(images, Request(True, (), (), ()), **conditions).score
+            out = self.scorer(images, Request(score=True), **conditions).score
         else:
-            out = self.scorer(images, Request(False, (dimension,), (), ()), **conditions).dimensions[dimension]
+            out = self.scorer(images, Request(dimensions=(dimension,)), **conditions).dimensions[dimension]
         worst, best = self.scorer.card.score_range
         return {"score": (mean_crops(out, crops) - worst) / (best - worst)}
 

@@ -14,7 +14,7 @@ from iqaloss.training.objectives import fidelity
 from iqaloss.training.recipes.recipe import Recipe
 from iqaloss.training.tasks.base import Batch, Task, Tensors, TrainState, register_task
 
-_SCORE = Request(True, (), (), ())
+_SCORE = Request(score=True)
 
 
 class _Windows(Task):

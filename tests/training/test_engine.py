@@ -221,8 +221,8 @@ def half(state, file):
     import io
     buffer = io.BytesIO()
     whole(state, buffer)
-    file.write(buffer.getvalue()[: buffer.tell() // 2])
-    file.flush()
+    with open(file, "wb") as opened:
+        opened.write(buffer.getvalue()[: buffer.tell() // 2])
     os.kill(os.getpid(), signal.SIGKILL)
 
 torch.save = half

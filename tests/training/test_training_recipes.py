@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import test_layouts
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -23,6 +22,7 @@ from iqaloss.training.recipes import list_recipes, read_recipe
 from iqaloss.training.recipes.files import read_values, recipe_from
 from iqaloss.training.tasks import task_class
 from iqaloss.training.tasks.base import TrainState
+from testing import published_copies
 from testing.tiny_data import write_methods, write_rated_images
 
 for package in ("accelerate", "tensorboard", "scipy", "yaml"):
@@ -206,7 +206,7 @@ def changed(name: str, *changes: str) -> None:
         ("optimizer.name=adamv", "unknown optimizer 'adamv'; did you mean 'adam"),
         ("losses={nim: 1.0}", r"recipe\.losses: unknown loss 'nim'; did you mean 'nin'"),
         ("task=mdiqa_fusoin", "unknown task 'mdiqa_fusoin'; did you mean 'mdiqa_fusion'"),
-        ("options.reference_behavior=true", "did you mean 'reference_behavior'"),
+        ("options.reference_behaviour=true", "did you mean 'reference_behavior'"),
         ("data.train.0.transform.cropp=3", "did you mean 'crop'"),
         ("data.train.7.batch_size=3", "'7' is no position in a list of 1"),
         ("run.steps=many", r"run\.steps must be of type int, got 'many'"),
@@ -263,7 +263,7 @@ def test_a_recipe_reads_its_data_sets_as_they_were_published(name: str, tmp_path
         copy = tmp_path / spec.data
         if not copy.is_dir():
             copy.mkdir(parents=True)
-            getattr(test_layouts, COPIES_OF[copy.name])(copy)
+            getattr(published_copies, COPIES_OF[copy.name])(copy)
         whole = dataclasses.replace(spec, data=str(copy), shares={}, part=None)
         manifest = load_manifest(whole)
         if spec.part is not None and len(set(manifest.groups or manifest.images)) > 1:  # else there is nothing to split

@@ -26,8 +26,9 @@ class Case:
     label: str
     build: Callable[[Scorer], IQALoss]
 
-    def loss(self) -> IQALoss:
-        return self.build(tiny(self.scorer))
+    def loss(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> IQALoss:
+        """The loss, its scorer in a number type on a device."""
+        return self.build(tiny(self.scorer).to(device, dtype))
 
     @property
     def compares(self) -> bool:
@@ -82,11 +83,19 @@ def _cases() -> list[Case]:
 CASES = _cases()
 
 
-def random_pair(loss: IQALoss, batch: int = 2, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Two batches of structured images, the first asking for a gradient."""
+def random_pair(
+    loss: IQALoss,
+    batch: int = 2,
+    seed: int = 0,
+    *,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Two batches of structured images, the first asking for a gradient; by default where and as the scorer is."""
     side = max(64, loss.scorer.card.min_side)
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(2 * batch, 3, side // 8, side // 8, generator=generator)
     smooth = torch.nn.functional.interpolate(coarse, (side, side), mode="bicubic").clamp(0.05, 0.95)
     images = (smooth + 0.03 * torch.randn(smooth.shape, generator=generator)).clamp(0, 1)
+    images = images.to(device or loss.scorer.mean.device, dtype or loss.scorer.mean.dtype)
     return images[:batch].clone().requires_grad_(), images[batch:].clone()

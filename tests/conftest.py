@@ -1,84 +1,65 @@
-"""Fixtures that several test files share."""
+"""Options and fixtures that every folder of tests shares."""
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import os
 from pathlib import Path
-from types import ModuleType
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor
+
+from testing.golden import Golden
+from testing.tolerances import DTYPES, TOLERANCES, Tolerance
 
 ROOT = Path(__file__).parent.parent
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 
-class Golden:
-    """Reference outputs of the published models under deterministic weights."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("iqaloss")
+    group.addoption("--device", default="cpu", help="where the laws run: cpu, cuda, cuda:1, mps; default cpu")
+    group.addoption("--dtype", default="float32", choices=list(DTYPES), help="what they run in; default float32")
 
-    def __init__(self, folder: Path) -> None:
-        spec = importlib.util.spec_from_file_location("golden_fill", folder / "fill.py")
-        assert spec is not None
-        assert spec.loader is not None
-        self.fill: ModuleType = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(self.fill)
-        self.folder = folder
 
-    def shapes(self, part: str) -> dict[str, list[int]]:
-        return json.loads((self.folder / "keys" / f"{part}.json").read_text())
+def pytest_configure(config: pytest.Config) -> None:
+    name = config.getoption("--device")
+    try:
+        torch.zeros(1, device=name).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise pytest.UsageError(f"--device {name} is not available: {str(error).splitlines()[0]}") from error
 
-    def weights(self, part: str, *, keys: str | None = None) -> dict[str, Tensor]:
-        """The deterministic weights of a part; ``keys`` names the key list when it is another part's."""
-        empty = {
-            key: torch.zeros(shape, dtype=torch.long if key.endswith("num_batches_tracked") else torch.float32)
-            for key, shape in self.shapes(keys or part).items()
-        }
-        return self.fill.fill_state_dict(empty, f"public:{part}")
 
-    def load(self, name: str) -> dict[str, np.ndarray]:
-        with np.load(self.folder / "public" / f"{name}.npz") as arrays:
-            return dict(arrays)
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Where the laws run."""
+    return torch.device(request.config.getoption("--device"))
 
-    def image(self, salt: str, shape: object) -> Tensor:
-        return self.fill.image(f"public:{salt}", tuple(int(side) for side in np.asarray(shape)))
+
+@pytest.fixture(scope="session")
+def dtype(request: pytest.FixtureRequest) -> torch.dtype:
+    """What the laws run in: the type of pictures and of the scorer's weights."""
+    return DTYPES[request.config.getoption("--dtype")]
+
+
+@pytest.fixture(scope="session")
+def tolerance(dtype: torch.dtype) -> Tolerance:
+    """How far apart two ways to the same value may end in this type."""
+    return TOLERANCES[dtype]
+
+
+@pytest.fixture(scope="session")
+def golden() -> Golden:
+    """The recorded outputs of the published models."""
+    return Golden()
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of material that is not part of the repository."""
+    """Photographs and votes that may not be passed on with the code."""
     folder = Path(os.environ.get("IQALOSS_SHARED", ROOT.parent / "shared"))
     if not folder.is_dir():
-        pytest.skip(f"needs the shared material, which is not at {folder}; set IQALOSS_SHARED")
+        pytest.skip(f"needs data that may not be passed on, which are not at {folder}; set IQALOSS_SHARED")
     return folder
-
-
-@pytest.fixture(scope="session")
-def golden(shared: Path) -> Golden:
-    return Golden(shared / "golden")
-
-
-def assert_close(got: object, want: np.ndarray) -> None:
-    """Outputs, features, weights and losses agree within the tolerance that the fixtures state."""
-    got = got.detach().numpy() if isinstance(got, Tensor) else np.asarray(got)
-    np.testing.assert_allclose(
-        got.reshape(want.shape), want, rtol=1e-4, atol=max(1e-5, 1e-4 * float(np.abs(want).max()))
-    )
-
-
-def assert_gradient_close(grad: Tensor, want_samples: np.ndarray, want_norm: np.ndarray, *, step: int = 8) -> None:
-    """A gradient's samples and norm agree within the (wider) tolerance that the fixtures state.
-
-    Which side of a ReLU or max-pool kink a value falls on depends on the machine's rounding, so that two in a
-    thousand samples may differ more, and none by as much as a tenth of the largest.
-    """
-    off = np.abs(grad[..., ::step, ::step].numpy() - want_samples) / float(np.abs(want_samples).max())
-    assert (off > 5e-3).mean() <= 2e-3
-    assert off.max() < 0.1
-    np.testing.assert_allclose(grad.double().norm().item(), want_norm.item(), rtol=2e-3)
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from iqaloss.color import COLOR_SPACES, GRADIENT_BOUNDS, convert, rgb_to_luminance
 
 if TYPE_CHECKING:
-    from conftest import Golden
+    from testing.golden import Golden
 
 SPACES = list(COLOR_SPACES)
 OPENCV = ["opencv_hsv", "opencv_lab", "opencv_yuv"]

@@ -34,7 +34,6 @@ def scorer() -> Scorer:
 @pytest.fixture(scope="module")
 def pictures() -> list[torch.Tensor]:
     """Centres, 192x192, of sharp colour photographs that scikit-image carries."""
-    pytest.importorskip("skimage", reason="the photographs come with scikit-image")
     found = []
     for name in ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png"):
         image = decode(publish.picture_folder() / name) / 255.0
@@ -58,7 +57,6 @@ def test_scorer_keeps_its_size_limits(scorer: Scorer) -> None:
 
 
 def test_stored_scores_come_back(scorer: Scorer) -> None:
-    pytest.importorskip("skimage", reason="the pictures come with scikit-image")
     found = publish.picture_scores(scorer)
     assert len(found) == 12
     for name, scores in CARD["pictures"].items():

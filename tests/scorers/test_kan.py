@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import Golden, assert_close
 from torch import Tensor
 
 from iqaloss.scorers.layers.kan import KANLinear, spline_bases, spline_knots
+from testing.golden import Golden, assert_close
 
 
 def recursion(x: Tensor, knots: Tensor, order: int = 3) -> Tensor:

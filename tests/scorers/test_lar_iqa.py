@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Golden, assert_close, assert_gradient_close
+from PIL import Image
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.transforms import functional
 
 from iqaloss import IQALoss, create_scorer, load_official
 from iqaloss.losses.lar_iqa_loss import LARIQALoss
@@ -22,6 +23,7 @@ from iqaloss.scorers.lar_iqa.pillow import resize_levels
 from iqaloss.scorers.lar_iqa.preprocess import center_crop, squeeze_to_square
 from iqaloss.scorers.layers.kan import spline_knots
 from iqaloss.scorers.registry import entry
+from testing.golden import Golden, assert_close, assert_gradient_close
 
 HEADS = ("kan", "mlp")
 SMALL = {"trunk": "mobilenetv3_small_050", "logits": 32, "hidden": 24, "embedding": 16, "stages": (0, 1, 3, 4)}
@@ -137,9 +139,8 @@ def test_preprocessing_equals_the_published_one(golden: Golden, space: str) -> N
 
 @pytest.mark.parametrize("size", [(70, 90), (33, 200), (64, 51), (64, 64)])
 def test_resize_is_pillows(size: tuple[int, int]) -> None:
-    image = pytest.importorskip("PIL.Image")
     levels = (photo(*size)[0, 0] * 255).round().to(torch.uint8)
-    want = torch.from_numpy(np.array(image.fromarray(levels.numpy()).resize((64, 64), image.BILINEAR)))
+    want = torch.from_numpy(np.array(Image.fromarray(levels.numpy()).resize((64, 64), Image.Resampling.BILINEAR)))
     torch.testing.assert_close(resize_levels(levels, (64, 64)).to(torch.uint8), want, rtol=0, atol=0)
     real = squeeze_to_square(levels[None, None] / 255, 64)[0, 0] * 255
     assert (real - want).abs().max() < 1.01
@@ -149,9 +150,8 @@ def test_resize_is_pillows(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("size", [(50, 70), (51, 96), (96, 96), (97, 130), (201, 40), (131, 260)])
 def test_center_crop_is_torchvisions(size: tuple[int, int]) -> None:
-    transforms = pytest.importorskip("torchvision.transforms.functional")
     images = photo(*size, batch=2)
-    torch.testing.assert_close(center_crop(images, 96, pad=True), transforms.center_crop(images, [96, 96]))
+    torch.testing.assert_close(center_crop(images, 96, pad=True), functional.center_crop(images, [96, 96]))
     bare = center_crop(images, 96, pad=False)
     assert list(bare.shape[2:]) == [min(96, size[0]), min(96, size[1])]
     assert center_crop(images, None, pad=True) is images

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Golden, assert_close, assert_gradient_close
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -18,14 +17,13 @@ from iqaloss.scorers.layers.transformer import attend
 from iqaloss.scorers.mdiqa import FUSIONS, MDIQA
 from iqaloss.scorers.mdiqa.config import AESTHETIC, TECHNICAL
 from iqaloss.scorers.mdiqa.official import fusion_of
+from testing.golden import Golden, assert_close, assert_gradient_close
 
 FEATURES = Request(dimensions=None, features=None, extras=None)
 
 
 @pytest.fixture(scope="module", params=["C", "A"])
 def variant(request: pytest.FixtureRequest) -> str:
-    if request.param == "A":
-        pytest.importorskip("open_clip", reason="fusion A needs the extra clip")
     return request.param
 
 
@@ -115,7 +113,6 @@ def test_fusion_variant_is_told_by_its_keys(golden: Golden, variant_name: str) -
 
 
 def test_fusion_d_loads_every_official_tensor(golden: Golden, parts: dict[str, dict[str, Tensor]]) -> None:
-    pytest.importorskip("open_clip", reason="fusion D needs the extra clip")
     state = {
         key: torch.full(shape, 0.01, dtype=torch.long if key.endswith("tracked") else torch.float32)
         for key, shape in golden.shapes("mdiqa_fusion_D").items()

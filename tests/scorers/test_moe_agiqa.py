@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Golden, assert_close, assert_gradient_close
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -28,6 +26,7 @@ from iqaloss.scorers.moe_agiqa.config import TINY
 from iqaloss.scorers.moe_agiqa.fusion import CrossAttention, QualityFusion, TopExperts
 from iqaloss.scorers.moe_agiqa.official import _FUSION, _SEMANTIC, OfficialLayout
 from iqaloss.scorers.registry import entry
+from testing.golden import Golden, assert_close, assert_gradient_close
 
 ROLES = {
     "reward": "moe_agiqa_reward",
@@ -117,7 +116,6 @@ def moments(name: str, values: Tensor) -> dict[str, Tensor]:
     return {f"{name}_mean": values.double().mean(), f"{name}_std": values.double().std()}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("version", [2, 1])
 def test_parity_with_the_published_model(
     golden: Golden, full: tuple[MoEAGIQA, dict[str, np.ndarray]], version: int
@@ -170,10 +168,9 @@ def test_parity_with_the_published_model(
 
 
 @pytest.fixture(scope="module")
-def shapes(shared: Path) -> dict[str, dict[str, list[int]]]:
-    folder = shared / "golden" / "keys"
+def shapes(golden: Golden) -> dict[str, dict[str, list[int]]]:
     parts = {**ROLES, "regressor_v1": "moe_agiqa_regressor_v1"}
-    return {role: json.loads((folder / f"{part}.json").read_text()) for role, part in parts.items()}
+    return {role: golden.shapes(part) for role, part in parts.items()}
 
 
 def meta_state(shapes: dict[str, list[int]]) -> dict[str, Tensor]:

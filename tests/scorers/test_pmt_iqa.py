@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Golden, assert_close, assert_gradient_close
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -19,6 +18,7 @@ from iqaloss.scorers.factory import create_tiny
 from iqaloss.scorers.pmt_iqa import PMTIQA, official
 from iqaloss.scorers.pmt_iqa.heads import expected_level
 from iqaloss.scorers.pmt_iqa.windows import cover, cut
+from testing.golden import Golden, assert_close, assert_gradient_close
 
 VARIANTS = ("paper", "released")
 SCORE = Request(score=True)

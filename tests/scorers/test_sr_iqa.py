@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Golden, assert_close, assert_gradient_close
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -28,8 +27,7 @@ from iqaloss.scorers.sr_iqa.config import OFFICIAL, TINY
 from iqaloss.scorers.sr_iqa.maniqa import ManiqaTokens
 from iqaloss.scorers.sr_iqa.rectifier import Rectifier, rectify
 from iqaloss.scorers.sr_iqa.windows import cut_windows, fit_size, published_starts, spread_starts
-
-pytest.importorskip("open_clip", reason="SR-IQA needs the extra clip")
+from testing.golden import Golden, assert_close, assert_gradient_close
 
 SCORE = Request(score=True)
 SIDE = 224
@@ -146,7 +144,6 @@ def released(golden: Golden) -> SRIQA:
     return scorer
 
 
-@pytest.mark.slow
 def test_released_score_over_maniqa_tokens_equals_the_published_one(golden: Golden, released: SRIQA) -> None:
     want = golden.load("sr_iqa_rectifier")
     assert released.config.variant == "released"

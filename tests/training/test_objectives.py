@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from conftest import Golden
 from torch import Tensor
 
 from iqaloss.training import objectives, schedules
+from testing.golden import Golden
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 

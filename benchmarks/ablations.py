@@ -29,7 +29,7 @@ from benchmarks.ablation_report import Result, markdown
 from benchmarks.ablation_studies import LAR_STUDY, PMT_STUDY, Study
 from benchmarks.ablation_training import train
 from iqaloss.evaluation.agreement.correlations import srcc
-from scorer_recipes.mdiqa_mobile.data import read_rows, split_rows
+from scorer_recipes.mdiqa_mobile.data import names_of, read_rated, split_rows
 
 STUDIES: tuple[tuple[Study, Mapping[str, Source]], ...] = (
     (PMT_STUDY, {"pooled": PMT}),
@@ -159,10 +159,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def report(line: str) -> None:
         sys.stderr.write(line + "\n")
 
-    rows = read_rows(given.data)
-    eligible, held = split_rows(rows)
+    rated = read_rated(given.data)
+    eligible, held = split_rows(rated)
     wanted = [*choose_training(eligible, given.train), *held]
-    scores = torch.tensor([rows.scores[index] for index in wanted])
+    scores = torch.tensor(rated.target()[wanted], dtype=torch.float32)
     training, validation = torch.arange(given.train), torch.arange(given.train, len(wanted))
     results: list[Result] = []
     protocol: dict[str, Any] = {
@@ -182,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         inputs = {
             name: torch.from_numpy(
-                features(source, rows.paths, wanted, given.weights, given.cache, given.side, report=report)
+                features(source, rated.images, wanted, given.weights, given.cache, given.side, report=report)
             )
             for name, source in sources.items()
         }
@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             study, inputs, scores, training, validation, given.seeds, report, given.rate
         )
         results += found
-        write(given.out, results, protocol, [rows.names[index] for index in wanted[: given.train]])
+        write(given.out, results, protocol, [names_of(rated)[index] for index in wanted[: given.train]])
     return 0
 
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from iqaloss.cli import evaluate, restore, score, scorers, train
+from iqaloss.cli import evaluate, probe, restore, score, scorers, train
 
 HELP = """
 Frozen image quality models as losses for image restoration.
@@ -16,6 +16,8 @@ Score a picture:              iqaloss score photo.png
 Compare with human scores:    iqaloss evaluate mdiqa-mobile --data scores.csv --images photos
 
 Fit a scorer to your scores:  iqaloss finetune mdiqa-mobile --data scores.csv --images photos
+
+Probe what moves a scorer:    iqaloss probe mdiqa-mobile --clean photos
 
 See which scorers there are:  iqaloss scorers
 
@@ -28,6 +30,7 @@ app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_ma
 app.add_typer(restore.app, name="restore")
 app.command("score")(score.score)
 app.command("evaluate")(evaluate.evaluate)
+app.command("probe")(probe.probe)
 app.command("scorers")(scorers.scorers)
 app.command("train")(train.train)
 app.command("finetune")(train.finetune)

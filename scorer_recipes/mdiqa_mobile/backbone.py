@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from iqaloss.scorers.mdiqa.model import MDIQA
-from scorer_recipes.mdiqa_mobile.descent import Half, average, descend, gradients, load_state, save_state
+from iqaloss.training.engine.ema import WeightAverage
+from scorer_recipes.mdiqa_mobile.descent import Half, descend, gradients, load_state, save_state
+from scorer_recipes.mdiqa_mobile.inputs import epoch_rows, scored_inputs, step_generator
 from scorer_recipes.mdiqa_mobile.objectives import score_loss
 from scorer_recipes.mdiqa_mobile.readers import noisy_read
 from scorer_recipes.mdiqa_mobile.run import Run
 from scorer_recipes.mdiqa_mobile.speed import Autocast, fast_bfloat16
-from scorer_recipes.mdiqa_mobile.statistics import batches, stored, trunk_statistics, view_statistics, whole_views
-from scorer_recipes.mdiqa_mobile.views import epoch_rows, scored_views, step_generator
+from scorer_recipes.mdiqa_mobile.statistics import batches, input_statistics, stored, trunk_statistics, whole_inputs
 from scorer_recipes.mdiqa_mobile.warmstart import trunk_of
 
 BACKBONE = "backbone.pt"
@@ -35,19 +36,19 @@ class Taught(nn.Module):
 
     def __init__(self, scorer: MDIQA) -> None:
         super().__init__()
-        part = scorer.statistics
-        if part is None:
+        block = scorer.statistics
+        if block is None:
             raise ValueError("training the backbone needs a configuration with statistics > 0")
         self.normalize, self.trunk = scorer.normalize, trunk_of(scorer)
-        self.reader = copy.deepcopy(part.local)
+        self.reader = copy.deepcopy(block.local)
         last: Any = self.reader[-1]
         nn.init.kaiming_uniform_(last.weight, a=math.sqrt(5))  # from zero, its first layer would hardly be trained
-        self.register_buffer("center", part.center.clone())
-        self.register_buffer("spread", part.spread.clone())
+        self.register_buffer("center", block.center.clone())
+        self.register_buffer("spread", block.spread.clone())
 
-    def standard(self, views: Tensor, autocast: Autocast) -> Tensor:
-        """Returns standardised statistics ``[B, K]`` of views ``[B, 3, H, W]``, with a graph."""
-        return (trunk_statistics(self.normalize, self.trunk, views, autocast) - self.center) / self.spread
+    def standard(self, inputs: Tensor, autocast: Autocast) -> Tensor:
+        """Returns standardised statistics ``[B, K]`` of inputs ``[B, 3, H, W]``, with a graph."""
+        return (trunk_statistics(self.normalize, self.trunk, inputs, autocast) - self.center) / self.spread
 
     def overall(self, standard: Tensor, noise: torch.Generator | None = None) -> Tensor:
         """Returns the score that people would give, ``[B]``; with noise and dropout where a generator is given."""
@@ -68,7 +69,6 @@ class BackboneTrainer:
     def __init__(self, scorer: MDIQA, run: Run) -> None:
         self.run, self.scorer, self.recipe = run, scorer, run.recipe
         self.net = Taught(scorer).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self.averaged = copy.deepcopy(self.net)
         self.scores, self.step = run.scores, 0
         trunk: Any = self.net.trunk
         held = [trunk.conv_stem, *list(trunk.blocks)[: self.recipe.frozen_blocks]]
@@ -77,10 +77,11 @@ class BackboneTrainer:
             module.requires_grad_(False)
         rates = {trunk: self.recipe.trunk_rate, self.net.reader: self.recipe.fusion_rate}
         groups: list[dict[str, Any]] = [
-            {"params": [p for p in part.parameters() if p.requires_grad], "lr": rate, "peak": rate}
-            for part, rate in rates.items()
+            {"params": [p for p in module.parameters() if p.requires_grad], "lr": rate, "peak": rate}
+            for module, rate in rates.items()
         ]
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=self.recipe.weight_decay)
+        self.average = WeightAverage(self.net, self.recipe.backbone_ema)
         self.trained = [parameter for group in groups for parameter in group["params"]]
         each = max(1, torch.get_num_threads() // 2)
         self.pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(each,))
@@ -92,9 +93,9 @@ class BackboneTrainer:
         def compute() -> list[tuple[Tensor, ...]]:
             found: list[tuple[Tensor, ...]] = []
             for first, chosen in batches(rows):
-                views = whole_views(self.run.images, chosen)
-                found.append((view_statistics(self.scorer, views, self.recipe.bf16),))
-                self.run.progress("statistics before the backbone", first, len(rows))
+                inputs = whole_inputs(self.run.images, chosen)
+                found.append((input_statistics(self.scorer, inputs, self.recipe.bf16),))
+                self.run.progress("statistics before the backbone", first + len(chosen), len(rows))
             return found
 
         (statistics,) = stored(self.run.out / "before.pt", self.run.device, compute)
@@ -112,22 +113,22 @@ class BackboneTrainer:
             torch.stack(list(score_loss(overall, scores[chosen]).values())).sum().backward()
             optimizer.step()
             schedule.step()
-        self.averaged.load_state_dict(net.state_dict())
+        self.average = WeightAverage(net, self.recipe.backbone_ema)
 
     def train(self, save_every: int = 200) -> None:
         """Trains to the end and leaves the averaged weights in the scorer, as trainable as they came."""
         total = self.recipe.backbone_steps
         while self.step < total:
-            parts = self.train_step()
-            said = " ".join(f"{name} {value:.3f}" for name, value in parts.items())
-            self.run.progress(f"backbone: {said}", self.step - 1, total)
+            terms = self.train_step()
+            said = " ".join(f"{name} {value:.3f}" for name, value in terms.items())
+            self.run.progress(f"backbone: {said}", self.step, total)
             if self.step % save_every == 0 or self.step == total:
                 self.save()
-        trunk_of(self.scorer).load_state_dict(self.averaged.trunk.state_dict())
+        self.average.swap(self.net)
         trunk_of(self.scorer).requires_grad_(True)
 
     def train_step(self) -> dict[str, float]:
-        """Does one step and returns the parts of its loss."""
+        """Does one step and returns the terms of its loss."""
         recipe, step = self.recipe, self.step
         start = min(1.0, (step + 1) / recipe.warmup)
         factor = start * (0.5 + 0.5 * math.cos(math.pi * step / recipe.backbone_steps))
@@ -137,32 +138,32 @@ class BackboneTrainer:
         with fast_bfloat16(self.net, recipe) as autocast:
             waiting = [self.pool.submit(self.half, step, k, rows[k::2], autocast) for k in range(2)]
             halves = [half.result() for half in waiting]
-        parts = descend(self.optimizer, self.trained, halves, recipe.clip, f"backbone step {step}")
-        average(self.averaged, self.net, step, recipe.backbone_ema)
+        terms = descend(self.optimizer, self.trained, halves, recipe.clip, f"backbone step {step}")
+        self.average.update(self.net)
         self.step += 1
-        return parts
+        return terms
 
     def half(self, step: int, number: int, rows: list[int], autocast: Autocast) -> Half:
-        """Returns loss parts and gradients of half a step; each half has half of the weight."""
+        """Returns loss terms and gradients of half a step; each half has half of the weight."""
         recipe, net = self.recipe, self.net
         noise = step_generator(recipe.seed, step, 5 + number)
-        views = scored_views(self.run.images, rows, recipe, noise).to(self.run.device)
-        overall = net.overall(net.standard(views, autocast), noise)
-        parts = score_loss(overall, self.scores[rows])
-        return gradients({name: 0.5 * value for name, value in parts.items()}, self.trained)
+        inputs = scored_inputs(self.run.images, rows, recipe, noise).to(self.run.device)
+        overall = net.overall(net.standard(inputs, autocast), noise)
+        terms = score_loss(overall, self.scores[rows])
+        return gradients({name: 0.5 * value for name, value in terms.items()}, self.trained)
 
     @property
-    def parts(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """What a checkpoint holds beside the step and the recipe."""
-        return {"net": self.net, "averaged": self.averaged, "optimizer": self.optimizer}
+        return {"net": self.net, "average": self.average, "optimizer": self.optimizer}
 
     def save(self) -> None:
         """Stores the whole state in the output folder."""
-        save_state(self.run.out / BACKBONE, self.recipe, self.step, self.parts)
+        save_state(self.run.out / BACKBONE, self.recipe, self.step, self.state)
 
     def resume(self) -> None:
         """Continues from the checkpoint in the output folder (see :func:`load_state`)."""
-        self.step = load_state(self.run.out / BACKBONE, self.recipe, self.parts)
+        self.step = load_state(self.run.out / BACKBONE, self.recipe, self.state)
 
 
 def train_backbone(scorer: MDIQA, run: Run) -> None:

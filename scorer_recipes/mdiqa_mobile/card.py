@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from scorer_recipes.mdiqa_mobile.degrade import DIMENSIONS
-from scorer_recipes.mdiqa_mobile.evaluate import EXPOSURES
+from iqaloss.evaluation.probes.degradations import PROPERTIES
+from iqaloss.evaluation.probes.responses import EXPOSURES
 
 _TEXT = """\
 # mdiqa-mobile
@@ -20,8 +20,9 @@ safetensors), {gmacs:.2f} GMACs at 256x256. Digest, stored scores of a dozen pic
 
 - BIQ2021 (Ahmed and Asif, "BIQ2021: a large-scale blind image quality assessment database", J. Electronic Imaging
   31(5), 2022): 8,999 of its 10,000 training rows to learn from; 1,000 others, chosen by a seeded hash of the file name
-  and published in `scorer_recipes/mdiqa_mobile/validation_split.txt`, to choose by; one row has no image.{test_note}
-- The dimensions come from known degradations (`scorer_recipes/mdiqa_mobile/degrade.py`) of the 3,411 training
+  and published in `scorer_recipes/mdiqa_mobile/validation_split.txt`, to choose by; one row is
+  left out, whose image has another name.{test_note}
+- The dimensions come from known degradations (`iqaloss/evaluation/probes/degradations.py`) of the 3,411 training
   photographs of its Unsplash part with scores above .75, and from a small super-resolution network that the training
   makes of them. No attribute labels were used.
 - BIQ2021 has no licence file and is offered for research; 8,000 of its images are from Unsplash. No image is shipped;
@@ -119,9 +120,9 @@ The dimension follows, the overall score hardly does:
 """
 
 
-def _interval(part: dict[str, Any], key: str) -> str:
-    low, high = part[f"{key}_95"]
-    return f"{part[key]:.3f} ({low:.3f} to {high:.3f})"
+def _interval(found: dict[str, Any], key: str) -> str:
+    low, high = found[f"{key}_95"]
+    return f"{found[key]:.3f} ({low:.3f} to {high:.3f})"
 
 
 def _row(*cells: object) -> str:
@@ -148,12 +149,12 @@ def model_card(data: dict[str, Any], limits: str) -> str:
         if key in figures
     ]
     subsets = [
-        _row(name, part["images"], f"{part['srcc']:.3f}", f"{part['plcc']:.3f}")
-        for name, part in validation["subsets"].items()
+        _row(name, each["images"], f"{each['srcc']:.3f}", f"{each['plcc']:.3f}")
+        for name, each in validation["subsets"].items()
     ]
     crops = [
-        _row(side, *(f"{part[key]:.3f}" for key in ("srcc", "plcc", "mean", "srcc_with_whole")))
-        for side, part in figures["crops"].items()
+        _row(side, *(f"{each[key]:.3f}" for key in ("srcc", "plcc", "mean", "srcc_with_whole")))
+        for side, each in figures["crops"].items()
     ]
     seeds = [
         _row(
@@ -168,24 +169,24 @@ def model_card(data: dict[str, Any], limits: str) -> str:
     ]
     matrix = [
         _row(name, *(f"{x:.3f}" for x in row), f"{responses['selectivity'][name]:.1f}", f"{responses['tau'][name]:.3f}")
-        for name, row in zip(DIMENSIONS, responses["matrix"])
+        for name, row in zip(PROPERTIES, responses["matrix"])
     ]
     degradations = [
         _row(
             name,
-            part["dimension"],
-            f"{part['fall'][part['dimension']]:.3f}",
-            *(f"{part[key]:.3f}" for key in ("tau", "overall_fall", "overall_tau")),
+            each["dimension"],
+            f"{each['fall'][each['dimension']]:.3f}",
+            *(f"{each[key]:.3f}" for key in ("tau", "overall_fall", "overall_tau")),
         )
-        for name, part in responses["degradations"].items()
+        for name, each in responses["degradations"].items()
     ]
     exposures = [
         _row(
-            f"{part['from']:.1f} to {part['to']:.1f}",
-            part["pictures"],
-            *(f"{part[name]:.3f}" for name in EXPOSURES),
+            f"{each['from']:.1f} to {each['to']:.1f}",
+            each["pictures"],
+            *(f"{each[name]:.3f}" for name in EXPOSURES),
         )
-        for part in responses["exposures"]
+        for each in responses["exposures"]
     ]
     gradients = figures["gradients"]
     opened = (

@@ -15,8 +15,9 @@ from iqaloss._errors import check_device
 from iqaloss.scorers.factory import create_scorer
 from iqaloss.scorers.mdiqa.model import MDIQA
 from scorer_recipes.mdiqa_mobile.backbone import BACKBONE, train_backbone
-from scorer_recipes.mdiqa_mobile.data import DecodedImages, read_rows, split_rows
-from scorer_recipes.mdiqa_mobile.engine import STATE, Trainer
+from scorer_recipes.mdiqa_mobile.data import DecodedImages, read_rated, split_rows
+from scorer_recipes.mdiqa_mobile.engine import STATE, HeadTrainer
+from scorer_recipes.mdiqa_mobile.inputs import degraded_groups, step_generator
 from scorer_recipes.mdiqa_mobile.progress import Progress
 from scorer_recipes.mdiqa_mobile.publish import publish
 from scorer_recipes.mdiqa_mobile.recipe import Recipe
@@ -24,7 +25,6 @@ from scorer_recipes.mdiqa_mobile.report import FILE, evaluate, export
 from scorer_recipes.mdiqa_mobile.run import Run
 from scorer_recipes.mdiqa_mobile.speed import keep_memory
 from scorer_recipes.mdiqa_mobile.stages import refit, warm_start
-from scorer_recipes.mdiqa_mobile.views import degraded_groups, step_generator
 from scorer_recipes.mdiqa_mobile.warmstart import initialize, leave_half_to_heads, load_imagenet, scale_pyramid
 
 _DESCRIPTION = """\
@@ -38,9 +38,9 @@ Four stages, each stored in --out, so that --resume goes on where a run was cut 
 1. The photographs are decoded once (8 GB), and the backbone, which starts from ImageNet weights, is trained on their
    scores for --backbone-steps steps.
 2. A small super-resolution network is trained. Statistics of the backbone are stored for every photograph and for
-   degraded versions; the statistics part and the fusion are fitted to them.
+   degraded versions; the statistics block and the fusion are fitted to them.
 3. The heads are trained for --steps steps, on degraded versions, towards the end on scored photographs too.
-4. Heads and statistics part are weighed in every dimension, and the overall score is fitted once more to what the
+4. Heads and statistics block are weighed in every dimension, and the overall score is fitted once more to what the
    trained scorer sees.
 The official test table is never opened. On a CPU set OMP_WAIT_POLICY=passive when other work shares the cores; with
 --device cuda the networks are on a GPU, and photographs are still read and degraded on the CPU.
@@ -96,9 +96,9 @@ def train(arguments: Sequence[str]) -> int:
     for file in (STATE, BACKBONE):
         if (given.out / file).is_file() and not given.resume:
             raise ValueError(f"{given.out / file} exists: pass --resume to continue, or another --out")
-    rows = read_rows(given.data)
-    training, _ = split_rows(rows)
-    images = DecodedImages(rows, given.cache or given.out / "photographs.npy")
+    rated = read_rated(given.data)
+    training, _ = split_rows(rated)
+    images = DecodedImages(rated, given.cache or given.out / "photographs.npy")
     progress = Progress()
 
     torch.manual_seed(recipe.seed)
@@ -107,7 +107,7 @@ def train(arguments: Sequence[str]) -> int:
         raise TypeError(f"mdiqa-mobile is a {type(scorer).__name__}, expected MDIQA")
     load_imagenet(scorer, given.weights)
     initialize(scorer)
-    run = Run(images, rows, training, recipe, given.out, progress, given.device)
+    run = Run(images, rated, training, recipe, given.out, progress, given.device)
     scorer.to(run.device)
     if recipe.backbone_steps and not resumed:
         train_backbone(scorer, run)
@@ -117,24 +117,25 @@ def train(arguments: Sequence[str]) -> int:
         warm_start(scorer, run)
         if recipe.steps:
             leave_half_to_heads(scorer)
-    trainer = Trainer(scorer, run)
+    trainer = HeadTrainer(scorer, run)
     if resumed:
         trainer.resume()
     else:
         trainer.save()
     log = (given.out / "log.csv").open("a", encoding="utf-8")
 
-    def report(step: int, parts: dict[str, float]) -> None:
-        note = " ".join(f"{name} {value:.3f}" for name, value in parts.items())
-        progress("step", step, recipe.steps, note)
-        log.write(f"{step},{time.time():.1f},{','.join(f'{value:.5f}' for value in parts.values())}\n")
+    def report(step: int, terms: dict[str, float]) -> None:
+        note = " ".join(f"{name} {value:.3f}" for name, value in terms.items())
+        progress("step", step + 1, recipe.steps, note)
+        log.write(f"{step},{time.time():.1f},{','.join(f'{value:.5f}' for value in terms.values())}\n")
         log.flush()
 
     with log:
         trainer.run(min(recipe.steps, given.stop or recipe.steps), report)
+    scorer = trainer.finish()
     if recipe.refit and trainer.step == recipe.steps > 0:
-        refit(trainer.averaged, run)
-    Progress.line(f"wrote {export(trainer.averaged, given.out / FILE, recipe, trainer.step)}")
+        refit(scorer, run)
+    Progress.line(f"wrote {export(scorer, given.out / FILE, recipe, trainer.step)}")
     return 0
 
 
@@ -144,6 +145,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = {"evaluate": evaluate, "publish": publish}.get(given[0] if given else "", train)
     try:
         return command(given if command is train else given[1:])
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

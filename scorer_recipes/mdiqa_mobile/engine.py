@@ -1,8 +1,7 @@
-"""The training loop: resumable at any step, with averaged weights."""
+"""The training loop of the heads: resumable at any step, with averaged weights."""
 
 from __future__ import annotations
 
-import copy
 import math
 import threading
 from collections.abc import Callable
@@ -14,13 +13,14 @@ from torch import Generator, Tensor, nn
 
 from iqaloss.scorers.base import Request
 from iqaloss.scorers.mdiqa.model import MDIQA
-from scorer_recipes.mdiqa_mobile.descent import Half, average, descend, gradients, load_state, save_state
+from iqaloss.training.engine.ema import WeightAverage
+from scorer_recipes.mdiqa_mobile.descent import Half, descend, gradients, load_state, save_state
+from scorer_recipes.mdiqa_mobile.inputs import degraded_groups, epoch_rows, scored_inputs, stack_groups, step_generator
 from scorer_recipes.mdiqa_mobile.objectives import degradation_loss, head_loss, human_loss, quiet_loss
 from scorer_recipes.mdiqa_mobile.readers import noisy_read
 from scorer_recipes.mdiqa_mobile.recipe import Recipe
 from scorer_recipes.mdiqa_mobile.run import Run
 from scorer_recipes.mdiqa_mobile.speed import Autocast, fast_bfloat16
-from scorer_recipes.mdiqa_mobile.views import degraded_groups, epoch_rows, scored_views, stack_groups, step_generator
 from scorer_recipes.mdiqa_mobile.warmstart import trunk_of
 
 Report = Callable[[int, dict[str, float]], None]
@@ -30,10 +30,10 @@ FAINT = 2.0 / 255.0
 
 
 def parameter_groups(scorer: MDIQA, recipe: Recipe) -> list[dict[str, Any]]:
-    """Chooses what is trained and how fast: heads, and the parts that the warm start has trained.
+    """Chooses what is trained and how fast: heads, and what the warm start has trained.
 
     The backbone was trained before (see :mod:`backbone`) and is read as it is; so is what the warm start taught the
-    statistics part of the dimensions, for the heads are weighed against it in the end.
+    statistics block of the dimensions, for the heads are weighed against it in the end.
     """
     trunk_of(scorer).requires_grad_(False)
     if scorer.statistics is not None:
@@ -57,8 +57,8 @@ def rate_factor(step: int, recipe: Recipe) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup))
 
 
-class Trainer:
-    """Trains a scorer; every step depends on its number, the seed and the state alone, so runs resume exactly.
+class HeadTrainer:
+    """Trains a scorer's heads; every step depends on its number, the seed and the state alone, so runs resume exactly.
 
     Args:
         scorer: The scorer, not frozen, with its starting weights, on the run's device.
@@ -72,10 +72,10 @@ class Trainer:
         each = max(1, torch.get_num_threads() // 2)
         self.pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(each,))
         self.optimizer = torch.optim.AdamW(parameter_groups(scorer, run.recipe), betas=(0.9, 0.99))
-        self.averaged = copy.deepcopy(scorer)
+        self.average = WeightAverage(scorer, run.recipe.ema)
         self.seen = threading.local()
         if scorer.statistics is not None:
-            scorer.statistics.dimension.register_forward_hook(self._see)
+            self.hook = scorer.statistics.dimension.register_forward_hook(self._see)
         self.step = 0
 
     def _see(self, reader: nn.Module, given: tuple[Tensor], added: Tensor) -> None:
@@ -91,7 +91,7 @@ class Trainer:
         self.save()
 
     def train_step(self) -> dict[str, float]:
-        """Does one step and returns the parts of its loss."""
+        """Does one step and returns the terms of its loss."""
         recipe, step = self.recipe, self.step
         self.scorer.eval()  # stored batch statistics, and no dropout in the heads: the training is short
         for group in self.optimizer.param_groups:
@@ -104,78 +104,85 @@ class Trainer:
                 # The halves share nothing but the weights: two threads keep two cores busy without waiting inside.
                 both = (self.human_half, self.degraded_half)
                 results = [half.result() for half in [self.pool.submit(h, step, trained, autocast) for h in both]]
-        parts = descend(self.optimizer, trained, results, recipe.clip, f"step {step}")
-        average(self.averaged, self.scorer, step, recipe.ema)
+        terms = descend(self.optimizer, trained, results, recipe.clip, f"step {step}")
+        self.average.update(self.scorer)
         self.step += 1
-        return parts
+        return terms
 
     def human_half(self, step: int, trained: list[nn.Parameter], autocast: Autocast) -> Half:
-        """Returns loss parts and gradients of the scored photographs."""
+        """Returns loss terms and gradients of the scored photographs."""
         recipe = self.recipe
         chosen = epoch_rows(self.given.training, recipe.batch, recipe.seed, step)
         generator = step_generator(recipe.seed, step, 2)
-        views = scored_views(self.given.images, chosen, recipe, generator)
-        overall, dimensions = self.predict(views, autocast, recipe.human_share, generator)
+        inputs = scored_inputs(self.given.images, chosen, recipe, generator)
+        overall, dimensions = self.predict(inputs, autocast, recipe.human_share, generator)
         return gradients(human_loss(overall, dimensions, self.scores[chosen]), trained)
 
     def degraded_half(self, step: int, trained: list[nn.Parameter], autocast: Autocast) -> Half:
-        """Returns loss parts and gradients of the degraded photographs."""
+        """Returns loss terms and gradients of the degraded photographs."""
         recipe = self.recipe
         generator = step_generator(recipe.seed, step, 3)
         groups = degraded_groups(self.given.source, recipe, generator)
-        views = torch.cat([group.images for group in groups])
-        total = len(views)
+        inputs = torch.cat([group.images for group in groups])
+        total = len(inputs)
         if recipe.quiet:
-            first = views[:: recipe.versions]
+            first = inputs[:: recipe.versions]
             faint = FAINT * torch.randn(first.shape, generator=generator)
-            views = torch.cat([views, first + faint, first - faint])
-        overall, dimensions = self.predict(views, autocast)
+            inputs = torch.cat([inputs, first + faint, first - faint])
+        overall, dimensions = self.predict(inputs, autocast)
         described = [kind.to(overall.device) for kind in stack_groups(groups)]
         # First the heads alone: what the sum of heads and statistics should be tells the heads little and late.
         alone = step < recipe.head_steps
-        parts = {} if alone else degradation_loss(overall[:total], dimensions[:total], *described)
+        terms = {} if alone else degradation_loss(overall[:total], dimensions[:total], *described)
         if self.scorer.statistics is not None:
-            parts |= head_loss(dimensions[:total] - self.seen.added[:total], *described)
+            terms |= head_loss(dimensions[:total] - self.seen.added[:total], *described)
         if recipe.quiet:
             scores = torch.cat([overall[:, None], dimensions], dim=1)
             above, below = scores[total:].chunk(2)
-            parts["quiet"] = recipe.quiet * quiet_loss(above, below, FAINT)
-        return gradients(parts, trained)
+            terms["quiet"] = recipe.quiet * quiet_loss(above, below, FAINT)
+        return gradients(terms, trained)
 
     def predict(
-        self, views: Tensor, autocast: Autocast, share: float = 1.0, noise: Generator | None = None
+        self, inputs: Tensor, autocast: Autocast, share: float = 1.0, noise: Generator | None = None
     ) -> tuple[Tensor, Tensor]:
         """Returns overall scores ``[B]`` and dimension scores ``[B, D]`` in float32.
 
         Args:
-            views: ``[B, 3, H, W]``.
+            inputs: ``[B, 3, H, W]``.
             autocast: Enters autocast.
             share: How much of the overall score's gradient reaches the dimensions: dimensions that all follow
                 one score cannot tell properties apart.
             noise: Generator of the noise and dropout with which the local scores are read from statistics.
         """
-        views = views.to(self.given.device).contiguous(memory_format=torch.channels_last)
-        part = self.scorer.statistics
+        inputs = inputs.to(self.given.device).contiguous(memory_format=torch.channels_last)
+        block = self.scorer.statistics
         with autocast():
-            out = self.scorer(views, Request(dimensions=None, extras=None))
+            out = self.scorer(inputs, Request(dimensions=None, extras=None))
             dimensions = torch.stack(list(out.dimensions.values()), dim=1).float()
             scores = torch.lerp(dimensions.detach(), dimensions, share)
             if "local_scores" in out.extras:
                 scores = scores + out.extras["local_scores"].float()
-            if noise is not None and part is not None:
+            if noise is not None and block is not None:
                 standard = self.seen.standard
-                scores = scores + (noisy_read(part.local, standard, noise) - part.local(standard)).float()
+                scores = scores + (noisy_read(block.local, standard, noise) - block.local(standard)).float()
         return self.scorer.fuse(scores * out.extras["weights"].float()).squeeze(1), dimensions
 
     @property
-    def parts(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """What a checkpoint holds beside the step and the recipe."""
-        return {"scorer": self.scorer, "averaged": self.averaged, "optimizer": self.optimizer}
+        return {"scorer": self.scorer, "average": self.average, "optimizer": self.optimizer}
+
+    def finish(self) -> MDIQA:
+        """Gives the scorer its averaged weights, and returns it; there is no step after this."""
+        if self.scorer.statistics is not None:
+            self.hook.remove()
+        self.average.swap(self.scorer)
+        return self.scorer
 
     def save(self) -> None:
         """Stores the whole state in the output folder."""
-        save_state(self.out / STATE, self.recipe, self.step, self.parts)
+        save_state(self.out / STATE, self.recipe, self.step, self.state)
 
     def resume(self) -> None:
         """Continues from the checkpoint in the output folder (see :func:`load_state`)."""
-        self.step = load_state(self.out / STATE, self.recipe, self.parts)
+        self.step = load_state(self.out / STATE, self.recipe, self.state)

@@ -1,4 +1,4 @@
-"""Fits of the statistics part and of the fusion on stored statistics: minutes where training takes hours."""
+"""Fits of the statistics block and of the fusion on stored statistics: minutes where training takes hours."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from iqaloss.evaluation.probes.pictures import Report
 from iqaloss.scorers.mdiqa.model import MDIQA
 from scorer_recipes.mdiqa_mobile.objectives import degradation_loss, human_loss, score_loss
-from scorer_recipes.mdiqa_mobile.progress import Report
 from scorer_recipes.mdiqa_mobile.readers import Readers, draw
 from scorer_recipes.mdiqa_mobile.recipe import Recipe
 from scorer_recipes.mdiqa_mobile.statistics import Seen
@@ -28,7 +28,7 @@ def fit_statistics(
     recipe: Recipe,
     progress: Report,
 ) -> None:
-    """Fits the statistics part and the fusion on stored statistics, with the heads at their starting constants.
+    """Fits the statistics block and the fusion on stored statistics, with the heads at their starting constants.
 
     Args:
         scorer: The scorer.
@@ -38,16 +38,16 @@ def fit_statistics(
         recipe: The settings.
         progress: Is told how far it is.
     """
-    part = scorer.statistics
-    if part is None:
+    block = scorer.statistics
+    if block is None:
         raise ValueError("the warm start needs a configuration with statistics > 0")
     statistics, rows = scored
-    part.center.copy_(statistics.mean(dim=0))
-    part.spread.copy_(statistics.std(dim=0).clamp_min(1e-3))
-    inputs, targets = (statistics - part.center) / part.spread, scores[rows]
+    block.center.copy_(statistics.mean(dim=0))
+    block.spread.copy_(statistics.std(dim=0).clamp_min(1e-3))
+    inputs, targets = (statistics - block.center) / block.spread, scores[rows]
     versions, *described = degraded
-    versions = (versions - part.center) / part.spread
-    local, dimension = Readers(part.local, recipe.readers), Readers(part.dimension, recipe.readers)
+    versions = (versions - block.center) / block.spread
+    local, dimension = Readers(block.local, recipe.readers), Readers(block.dimension, recipe.readers)
     parameters: list[dict[str, Any]] = [
         {"params": local.parameters(), "weight_decay": 0.5},
         {"params": dimension.parameters(), "weight_decay": 0.01},
@@ -62,7 +62,7 @@ def fit_statistics(
     def read(standard: Tensor, noise: float, dropout: float) -> tuple[Tensor, Tensor, Tensor]:
         dimensions = START + dimension(standard, generator, noise, 0.2)
         added = local(standard, generator, noise, dropout)
-        # Human scores shape mostly the local part: dimensions that all follow one score cannot tell properties apart.
+        # Human scores shape mostly the local block: dimensions that all follow one score cannot tell properties apart.
         held = torch.lerp(dimensions.detach(), dimensions, recipe.human_share)
         return scorer.fuse((held + added) / count).squeeze(-1), dimensions, added
 
@@ -78,9 +78,9 @@ def fit_statistics(
             falls = degradation_loss(overall[k], dimensions[k], *(kind[numbers] for kind in described))
             losses += [value if name == "overall" else 4.0 * value for name, value in falls.items()]
         _descend(losses, optimizer, schedule)
-        progress("warm start", step, total)
-    local.store(part.local)
-    dimension.store(part.dimension)
+        progress("warm start", step + 1, total)
+    local.store(block.local)
+    dimension.store(block.dimension)
 
 
 def _descend(losses: list[Tensor], optimizer: torch.optim.Optimizer, schedule: Any) -> None:
@@ -93,11 +93,11 @@ def _descend(losses: list[Tensor], optimizer: torch.optim.Optimizer, schedule: A
 @torch.no_grad()
 def seen_by_statistics(scorer: MDIQA, statistics: Tensor) -> Seen:
     """Returns what is seen with the heads at their starting constants and equal instance weights."""
-    part = scorer.statistics
-    if part is None:
+    block = scorer.statistics
+    if block is None:
         raise ValueError("fitting needs a configuration with statistics > 0")
-    standard = (statistics - part.center) / part.spread
-    dimensions = START + part.dimension(standard)  # with dropout where the scorer is in training mode
+    standard = (statistics - block.center) / block.spread
+    dimensions = START + block.dimension(standard)  # with dropout where the scorer is in training mode
     shares = torch.full_like(dimensions, 1.0 / len(scorer.dimension_names))
     return Seen(standard, dimensions, torch.zeros_like(dimensions), shares)
 
@@ -111,7 +111,7 @@ def fit_overall(
     recipe: Recipe,
     order: tuple[float, float],
 ) -> None:
-    """Fits the local half of the statistics part and the fusion to human scores; the dimensions stay as they are.
+    """Fits the local half of the statistics block and the fusion to human scores; the dimensions stay as they are.
 
     Args:
         scorer: The scorer; its dimensions are trained.
@@ -122,17 +122,17 @@ def fit_overall(
         recipe: The settings.
         order: Share of those falls by which the overall score shall fall, and the weight of that.
     """
-    part = scorer.statistics
-    if part is None:
+    block = scorer.statistics
+    if block is None:
         raise ValueError("fitting needs a configuration with statistics > 0")
     margin, weight = order
     # A strong local half and a fusion that reads it softly: what the dimensions say beside it weighs less.
     with torch.no_grad():
-        last: Any = part.local[-1]
+        last: Any = block.local[-1]
         last.weight.mul_(recipe.local_strength)
         last.bias.mul_(recipe.local_strength)
         scorer.fuse[0].weight.div_(recipe.local_strength)  # type: ignore[union-attr, operator]
-    readers = Readers(part.local, recipe.readers)
+    readers = Readers(block.local, recipe.readers)
     total = max(2, recipe.overall_epochs * len(scores) // 256)
     optimizer = torch.optim.AdamW(
         [
@@ -158,29 +158,29 @@ def fit_overall(
         local = readers(versions.standard.flatten(1, 2), generator, 0.0, 0.5).unflatten(1, versions.standard.shape[1:3])
         late = F.relu(margin * falls[groups] + fuse(versions, local).diff(dim=2)).mean()
         _descend([*losses, recipe.readers * weight * late], optimizer, schedule)
-    readers.store(part.local)
+    readers.store(block.local)
 
 
 @torch.no_grad()
 def weigh_heads(scorer: MDIQA, seen: Seen, share: float) -> Callable[[Seen], Seen]:
-    """Gives the trained heads a share of every dimension, and the statistics part, which knows better, the rest.
+    """Gives the trained heads a share of every dimension, and the statistics block, which knows better, the rest.
 
-    During their training the heads saw half of every fall, on a level of their own, and the statistics part said half
+    During their training the heads saw half of every fall, on a level of their own, and the statistics block said half
     of what it knows (see :func:`leave_half_to_heads`). Both halves are doubled, the heads are brought to the level of
-    the other part, and the mean is taken with the weights ``share`` and ``1 - share``.
+    the other block, and the mean is taken with the weights ``share`` and ``1 - share``.
 
     Args:
-        scorer: The scorer; the last layers of heads and statistics part are changed in place.
+        scorer: The scorer; the last layers of heads and statistics block are changed in place.
         seen: What it sees of whole photographs, ``[N, ...]``: the levels are means over them.
         share: The heads' share, from 0 to 1.
 
     Returns:
         A function that brings what was seen before up to date.
     """
-    part = scorer.statistics
-    if part is None:
+    block = scorer.statistics
+    if block is None:
         raise ValueError("weighing the heads needs a configuration with statistics > 0")
-    before = copy.deepcopy(part.dimension).eval()
+    before = copy.deepcopy(block.dimension).eval()
     added = before(seen.standard)
     level = (START + 2.0 * added).mean(dim=0)
     own = (seen.dimensions - added).mean(dim=0)
@@ -189,7 +189,7 @@ def weigh_heads(scorer: MDIQA, seen: Seen, share: float) -> Callable[[Seen], See
     for head, shift in zip(heads.values(), offset):
         head.regress[-1].weight.mul_(factor)
         head.regress[-1].bias.mul_(factor).add_(shift)
-    last: Any = part.dimension[-1]
+    last: Any = block.dimension[-1]
     last.weight.mul_(2.0 * (1.0 - share))
     last.bias.mul_(2.0 * (1.0 - share))
 

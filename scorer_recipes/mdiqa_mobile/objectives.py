@@ -5,14 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from iqaloss.training import objectives
+
 OVERALL_MARGIN = 0.1
 """Share of a dimension's fall that the overall score shall follow; a fit that asked for .4 lost .024 of SRCC."""
-
-
-def plcc_loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """Returns ``(1 - PLCC) / 2`` over a batch ``[B]``."""
-    a, b = prediction - prediction.mean(), target - target.mean()
-    return 0.5 - 0.5 * (a * b).sum() / (a.norm() * b.norm()).clamp_min(1e-8)
 
 
 def ranking_loss(prediction: Tensor, target: Tensor, least: float = 0.05) -> Tensor:
@@ -24,23 +20,23 @@ def ranking_loss(prediction: Tensor, target: Tensor, least: float = 0.05) -> Ten
 
 
 def score_loss(overall: Tensor, scores: Tensor) -> dict[str, Tensor]:
-    """Returns the parts that tie the overall score ``[B]`` to human scores ``[B]``: PLCC, squared error, ranking."""
+    """Returns the terms that tie the overall score ``[B]`` to human scores ``[B]``: PLCC, squared error, ranking."""
     return {
-        "plcc": plcc_loss(overall, scores),
+        "plcc": objectives.plcc(overall, scores),
         "mse": 5.0 * F.mse_loss(overall, scores),
         "rank": ranking_loss(overall, scores),
     }
 
 
 def human_loss(overall: Tensor, dimensions: Tensor, scores: Tensor) -> dict[str, Tensor]:
-    """Returns the parts that tie the overall score ``[B]``, and weakly the dimensions ``[B, D]``, to human scores."""
+    """Returns the terms that tie the overall score ``[B]``, and weakly the dimensions ``[B, D]``, to human scores."""
     return score_loss(overall, scores) | {"consistency": 0.5 * F.mse_loss(dimensions.mean(dim=1), scores)}
 
 
 def degradation_loss(
     overall: Tensor, dimensions: Tensor, targets: Tensor, known: Tensor, matching: Tensor
 ) -> dict[str, Tensor]:
-    """Returns the parts that teach the dimensions on groups of G photographs in V versions each.
+    """Returns the terms that teach the dimensions on groups of G photographs in V versions each.
 
     Args:
         overall: Overall scores ``[G * V]``, the versions of a group side by side.
@@ -68,7 +64,7 @@ def degradation_loss(
 
 
 def head_loss(heads: Tensor, targets: Tensor, known: Tensor, matching: Tensor) -> dict[str, Tensor]:
-    """Returns what makes the attention heads learn their dimension beside the statistics part.
+    """Returns what makes the attention heads learn their dimension beside the statistics block.
 
     Half of every fall is to be seen by the heads alone, and nothing else is to move them.
 

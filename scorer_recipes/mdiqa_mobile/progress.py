@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-
-Report = Callable[[str, int, int], None]
-"""Is told what is done, how many items are behind it (from 0), and how many there are."""
 
 
 class Progress:
@@ -17,13 +13,13 @@ class Progress:
         self.last = -1e9
 
     def __call__(self, what: str, done: int, total: int, note: str = "") -> None:
-        """Shows that item ``done`` (from 0) of ``total`` is done."""
+        """Shows that ``done`` of ``total`` items are done."""
         terminal = sys.stderr.isatty()
         now = time.monotonic()
-        if now - self.last < (0.25 if terminal else 10.0) and done + 1 < total:
+        if now - self.last < (0.25 if terminal else 10.0) and done < total:
             return
         self.last = now
-        sys.stderr.write(f"{what} {done + 1}/{total} {note}" + ("\x1b[K\r" if terminal else "\n"))
+        sys.stderr.write(f"{what} {done}/{total} {note}" + ("\x1b[K\r" if terminal else "\n"))
         sys.stderr.flush()
 
     @staticmethod

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +13,14 @@ from typing import Any
 import torch
 
 from iqaloss._errors import missing_package
+from iqaloss._files import replacing, write_text
+from iqaloss.evaluation.probes.pictures import center
+from iqaloss.evaluation.probes.responses import Response, response_matrix
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.checkpoints import sha256_of
 from iqaloss.scorers.factory import create_scorer
 from scorer_recipes.mdiqa_mobile.card import model_card
 from scorer_recipes.mdiqa_mobile.data import decode
-from scorer_recipes.mdiqa_mobile.evaluate import response_matrix
 from scorer_recipes.mdiqa_mobile.progress import Progress
 
 PICTURES = (
@@ -52,23 +53,22 @@ def picture_scores(scorer: Scorer) -> dict[str, dict[str, float]]:
     """Returns the overall score and the dimensions of the centre 256x256 of each picture."""
     table = {}
     for name in PICTURES:
-        image = decode(picture_folder() / name) / 255.0
-        top, left = (image.shape[1] - 256) // 2, (image.shape[2] - 256) // 2
-        out = scorer(image[None, :, top : top + 256, left : left + 256])
+        out = scorer(center(decode(picture_folder() / name) / 255.0, 256, 256)[None])
         table[name] = {"score": float(out.score), **{key: float(value) for key, value in out.dimensions.items()}}
     return table
 
 
 def spread(figures: dict[str, Any]) -> dict[str, float]:
     """Returns the figures by which seeds are compared."""
-    validation, responses = figures["validation"], response_matrix(figures["responses"]["degradations"])
+    validation, found = figures["validation"], figures["responses"]["degradations"]
+    responses = response_matrix({name: Response(**each) for name, each in found.items()})
     return {
         "seed": figures["seed"],
         "srcc": validation["srcc"],
         "plcc": validation["plcc"],
         "pictures": figures["responses"]["pictures"],
-        "selectivity": min(responses["selectivity"].values()),
-        "tau": min(responses["tau"].values()),
+        "selectivity": min(responses.selectivity.values()),
+        "tau": min(responses.tau.values()),
         "in_order": figures["upscaling"]["in_order"],
     }
 
@@ -81,7 +81,7 @@ def publish(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("file", type=Path, help="safetensors file written by the training")
     parser.add_argument(
-        "--figures", type=Path, required=True, nargs="+", help="JSON files of evaluate: one, or one for each part of it"
+        "--figures", type=Path, required=True, nargs="+", help="JSON files of evaluate: one, or several that cover it"
     )
     parser.add_argument("--to", type=Path, required=True, help="folder, such as iqaloss/scorers/weights")
     parser.add_argument("--limits", type=Path, help="Markdown list of what the scorer does badly, for the card's end")
@@ -89,15 +89,14 @@ def publish(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     figures: dict[str, Any] = {}
     for path in given.figures:
-        part = json.loads(path.read_text(encoding="utf-8"))
-        others = {key for key in ("parameters", "gmacs", "seed") if figures.get(key, part[key]) != part[key]}
+        found = json.loads(path.read_text(encoding="utf-8"))
+        others = {key for key in ("parameters", "gmacs", "seed") if figures.get(key, found[key]) != found[key]}
         if others:
             raise ValueError(f"{path} is of another file than {given.figures[0]}: {', '.join(sorted(others))} differ")
-        figures |= part
+        figures |= found
     target = given.to / "mdiqa-mobile.safetensors"
-    shutil.copyfile(given.file, target.with_suffix(".partial"))
-    os.replace(target.with_suffix(".partial"), target)
-    figures.get("gradients", {}).pop("spectrum", None)  # a megabyte; its picture is beside the card
+    with replacing(target) as temporary:
+        shutil.copyfile(given.file, temporary)
     card = {
         "sha256": sha256_of(target),
         "bytes": target.stat().st_size,
@@ -105,8 +104,8 @@ def publish(arguments: Sequence[str]) -> int:
         "figures": figures,
         "seeds": [spread(json.loads(path.read_text(encoding="utf-8"))) for path in given.seeds],
     }
-    target.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    write_text(target.with_suffix(".json"), json.dumps(card, indent=1) + "\n")
     limits = given.limits.read_text(encoding="utf-8") if given.limits else ""
-    target.with_suffix(".md").write_text(model_card(card, limits), encoding="utf-8")
+    write_text(target.with_suffix(".md"), model_card(card, limits))
     Progress.line(f"{target}: {card['bytes']:,} bytes, sha256 {card['sha256']}")
     return 0

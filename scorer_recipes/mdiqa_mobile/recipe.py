@@ -21,12 +21,12 @@ class Recipe:
         batch: Scored photographs in a step.
         groups: Clean photographs in a step, each shown with ``versions`` versions.
         versions: Versions of a clean photograph: itself and increasing strengths of one degradation.
-        sizes: Sides of scored views; one is drawn for each step.
+        sizes: Sides of scored inputs; one is drawn for each step.
         crop_sizes: Sides of the crops that are degraded; one is drawn for each step.
-        native: Share of the steps whose scored views are crops at the photographs' own resolution.
+        native: Share of the steps whose scored inputs are crops at the photographs' own resolution.
         base_share: Share of the groups that start from an already degraded photograph.
         learning_rate: For the heads.
-        fusion_rate: For the parts that the warm start has trained.
+        fusion_rate: For what the warm start has trained.
         warmup: Steps of linear warm-up; a cosine to zero follows.
         weight_decay: AdamW's.
         clip: Largest norm of the gradient.
@@ -34,7 +34,7 @@ class Recipe:
         warm_epochs: Passes over stored statistics before the network is trained; 0 for no warm start.
         warm_groups: Degraded photographs, in five versions each, whose statistics the warm start sees.
         readers: Readers of the statistics that are fitted apart and averaged; one alone depends on its random numbers.
-        head_share: Share of the trained heads in every dimension; the statistics part has the rest.
+        head_share: Share of the trained heads in every dimension; the statistics block has the rest.
         overall_epochs: Passes of each fit of the overall score.
         local_strength: Factor by which local scores are made stronger, and the fusion weaker, before that fit.
         warm_order: In the warm start's fit, how far the overall score shall fall, as a share of the matching
@@ -44,7 +44,7 @@ class Recipe:
         clean_target: What a clean photograph's dimensions are pulled to.
         human_share: How much of the human scores' gradient reaches the dimensions through the overall score.
         quiet: Weight of the squared gradient norm of scores by pixels, estimated with faint noise; 0 for none.
-        refit: Whether heads and statistics part are weighed, and the overall score fitted once more, at the end.
+        refit: Whether heads and statistics block are weighed, and the overall score fitted once more, at the end.
         bf16: Whether the forward pass runs in bfloat16 autocast.
     """
 

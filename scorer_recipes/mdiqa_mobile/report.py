@@ -5,27 +5,23 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from iqaloss._files import write_text
+from iqaloss.evaluation.probes.pictures import read_pictures
+from iqaloss.evaluation.probes.plots import draw_responses, draw_spectrum
+from iqaloss.evaluation.probes.report import ProbeReport, prepared, probe_scorer
 from iqaloss.scorers import checkpoints
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.factory import create_scorer
 from iqaloss.scorers.registry import entry
-from scorer_recipes.mdiqa_mobile.data import TEST_TABLE, read_rows, split_rows
-from scorer_recipes.mdiqa_mobile.degrade import DIMENSIONS
-from scorer_recipes.mdiqa_mobile.evaluate import (
-    human_agreement,
-    read_clean,
-    responses,
-    upscale_order,
-)
-from scorer_recipes.mdiqa_mobile.gradients import crop_agreement, gradient_figures
-from scorer_recipes.mdiqa_mobile.pictures import draw_failures, draw_responses, draw_spectrum
+from scorer_recipes.mdiqa_mobile.data import read_rated, split_rows
+from scorer_recipes.mdiqa_mobile.evaluate import crop_agreement, human_agreement
+from scorer_recipes.mdiqa_mobile.pictures import draw_failures
 from scorer_recipes.mdiqa_mobile.progress import Progress
 from scorer_recipes.mdiqa_mobile.recipe import Recipe
 from scorer_recipes.mdiqa_mobile.speed import keep_memory
@@ -55,25 +51,20 @@ def export(scorer: Scorer, out: Path, recipe: Recipe, step: int) -> Path:
     )
 
 
-def measure(scorer: Scorer, given: argparse.Namespace) -> dict[str, Any]:
-    """Returns every figure of the model card."""
+def agreement(scorer: Scorer, given: argparse.Namespace) -> dict[str, Any]:
+    """Returns the figures of the model card that need human scores."""
     progress = Progress()
     found: dict[str, Any] = {}
     if given.data is not None:
-        rows = read_rows(given.data)
-        held = rows.subset(split_rows(rows)[1][: given.limit])
+        rated = read_rated(given.data)
+        held = rated.subset(split_rows(rated)[1][: given.limit])
         found["validation"] = human_agreement(scorer, held, progress)
         if given.native:
             some = held.subset(range(min(NATIVE, len(held))))
             found["validation_native"] = human_agreement(scorer, some, progress, side=512)
             found["crops"] = crop_agreement(scorer, some, progress)
         if given.official_test:
-            found["test"] = human_agreement(scorer, read_rows(given.data, (TEST_TABLE,)), progress)
-    if given.clean is not None:
-        pictures = read_clean(given.clean, given.clean_limit)
-        found["upscaling"] = upscale_order(scorer, pictures, progress)
-        found["responses"] = responses(scorer, pictures, progress)
-        found["gradients"] = gradient_figures(scorer, pictures, progress)
+            found["test"] = human_agreement(scorer, read_rated(given.data, "test"), progress)
     return found
 
 
@@ -101,50 +92,26 @@ def made_with(path: Path) -> dict[str, int]:
 
 
 def as_text(found: dict[str, Any]) -> str:
-    """Lays the figures out as lines."""
+    """Lays size and agreement with people out as lines."""
     lines = [f"parameters {found['parameters']:,}"]
     for key in ("validation", "validation_native", "test"):
         if key not in found:
             continue
-        part = found[key]
+        table = found[key]
         lines.append(
-            f"{key} ({part['images']} photographs at {part['side']}): "
-            f"SRCC {part['srcc']:.4f} [{part['srcc_95'][0]:.4f}, {part['srcc_95'][1]:.4f}]  "
-            f"PLCC {part['plcc']:.4f} [{part['plcc_95'][0]:.4f}, {part['plcc_95'][1]:.4f}]"
+            f"{key} ({table['images']} photographs at {table['side']}): "
+            f"SRCC {table['srcc']:.4f} [{table['srcc_95'][0]:.4f}, {table['srcc_95'][1]:.4f}]  "
+            f"PLCC {table['plcc']:.4f} [{table['plcc_95'][0]:.4f}, {table['plcc_95'][1]:.4f}]"
         )
         lines += [
             f"  {name}: {sub['images']} photographs, SRCC {sub['srcc']:.4f}, PLCC {sub['plcc']:.4f}"
-            for name, sub in part["subsets"].items()
+            for name, sub in table["subsets"].items()
         ]
-    for side, part in found.get("crops", {}).items():
+    for side, crop in found.get("crops", {}).items():
         lines.append(
-            f"centre crops of {side}: SRCC {part['srcc']:.4f}, PLCC {part['plcc']:.4f}, mean score {part['mean']:.3f}, "
-            f"SRCC with the score of the whole {part['srcc_with_whole']:.4f}"
+            f"centre crops of {side}: SRCC {crop['srcc']:.4f}, PLCC {crop['plcc']:.4f}, mean score {crop['mean']:.3f}, "
+            f"SRCC with the score of the whole {crop['srcc_with_whole']:.4f}"
         )
-    if "gradients" in found:
-        part = found["gradients"]
-        peaks = ", ".join(f"{stride}: {peak:.2f}" for stride, peak in part["stride_peaks"].items())
-        lines.append(
-            f"gradient norm {part['norm']:.3f} a picture; power at stride frequencies over neighbours {peaks}; "
-            f"share of all power at multiples of 1/8 cycle {part['stride_share']:.5f}"
-        )
-    if "upscaling" in found:
-        part = found["upscaling"]
-        lines.append(
-            f"upscaling ({part['pictures']} pictures): original above every upscale {part['original_best']:.1%}, "
-            f"x2 > x3 > x4 as well {part['in_order']:.1%}; by sharpness {part['sharpness_original_best']:.1%}, "
-            f"{part['sharpness_in_order']:.1%}"
-        )
-    if "responses" in found:
-        part = found["responses"]
-        lines.append(f"fall of each dimension (columns) when a property (rows) is lost; {part['pictures']} pictures")
-        lines.append(" " * 14 + "".join(f"{name:>14}" for name in DIMENSIONS) + "   selectivity    tau")
-        for name, row in zip(DIMENSIONS, part["matrix"]):
-            cells = "".join(f"{value:14.3f}" for value in row)
-            lines.append(f"{name:14}{cells}{part['selectivity'][name]:14.1f}{part['tau'][name]:7.3f}")
-        for name, item in part["degradations"].items():
-            cells = "".join(f"{value:14.3f}" for value in item["fall"].values())
-            lines.append(f"{name:16}{cells}  tau {item['tau']:.3f}  overall falls {item['overall_fall']:.3f}")
     return "\n".join(lines)
 
 
@@ -173,23 +140,25 @@ def evaluate(arguments: Sequence[str]) -> int:
     file = given.file or shipped()
     scorer = create_scorer(NAME, weights=file)
     parameters = sum(parameter.numel() for parameter in scorer.parameters())
-    scorer = scorer.freeze().fold().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    found = {"parameters": parameters, "gmacs": gmacs(scorer), **made_with(file), **measure(scorer, given)}
+    scorer = prepared(scorer.freeze())
+    found = {"parameters": parameters, "gmacs": gmacs(scorer), **made_with(file), **agreement(scorer, given)}
     Progress.line(as_text(found))
+    probed = None
+    if given.clean is not None:
+        probed = probe_scorer(scorer, read_pictures(given.clean, given.clean_limit), Progress())
+        found |= probed.to_dict()
+        Progress.line(probed.to_text())
     if given.pictures is not None:
-        draw(scorer, found, given.pictures)
+        draw(scorer, probed, given.pictures)
     if given.json is not None:
-        partial = given.json.with_suffix(".partial")
-        partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, given.json)
+        write_text(given.json, json.dumps(found, indent=1) + "\n")
     return 0
 
 
-def draw(scorer: Scorer, found: dict[str, Any], folder: Path) -> None:
+def draw(scorer: Scorer, probed: ProbeReport | None, folder: Path) -> None:
     """Draws the pictures of the model card that the figures allow."""
     folder.mkdir(parents=True, exist_ok=True)
-    if "responses" in found:
-        Progress.line(f"drew {draw_responses(found['responses'], folder / f'{NAME}-responses.png')}")
-    if "gradients" in found:
-        Progress.line(f"drew {draw_spectrum(found['gradients'], folder / f'{NAME}-gradients.png')}")
+    if probed is not None:
+        Progress.line(f"drew {draw_responses(probed.responses, folder / f'{NAME}-responses.png', NAME)}")
+        Progress.line(f"drew {draw_spectrum(probed.gradients, folder / f'{NAME}-gradients.png')}")
     Progress.line(f"drew {draw_failures(scorer, folder / f'{NAME}-hard.jpg')}")

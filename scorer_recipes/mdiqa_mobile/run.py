@@ -9,12 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scorer_recipes.mdiqa_mobile.data import DecodedImages, Rows, clean_indices
-from scorer_recipes.mdiqa_mobile.degrade import DEGRADATIONS
-from scorer_recipes.mdiqa_mobile.progress import Report
+from iqaloss.data.manifest import Manifest
+from iqaloss.evaluation.probes.pictures import Report
+from scorer_recipes.mdiqa_mobile.data import DecodedImages, clean_rows
+from scorer_recipes.mdiqa_mobile.inputs import Source
+from scorer_recipes.mdiqa_mobile.lessons import LESSONS
 from scorer_recipes.mdiqa_mobile.recipe import Recipe
 from scorer_recipes.mdiqa_mobile.upscaler import network_upscaling, train_upscaler
-from scorer_recipes.mdiqa_mobile.views import Source
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Run:
 
     Attributes:
         images: Decoded photographs.
-        rows: Their names and scores.
+        rated: Their names and scores.
         training: Indices of the rows to train on.
         recipe: The settings.
         out: Folder in which what was computed is kept.
@@ -32,7 +33,7 @@ class Run:
     """
 
     images: DecodedImages
-    rows: Rows
+    rated: Manifest
     training: list[int]
     recipe: Recipe
     out: Path
@@ -42,11 +43,11 @@ class Run:
     @cached_property
     def source(self) -> Source:
         """Clean photographs and what is done to them; trains the small super-resolution network first."""
-        clean = clean_indices(self.rows, self.training, self.recipe.clean_score)
+        clean = clean_rows(self.rated, self.training, self.recipe.clean_score)
         network = train_upscaler(self.images, clean, self.recipe.seed, self.out / "upscaler.pt", self.progress)
-        return Source(self.images, clean, (*DEGRADATIONS, network_upscaling(network)))
+        return Source(self.images, clean, (*LESSONS, network_upscaling(network)))
 
     @property
     def scores(self) -> Tensor:
         """Human scores of all rows, on the device."""
-        return torch.tensor(self.rows.scores, device=self.device)
+        return torch.tensor(self.rated.target(), dtype=torch.float32, device=self.device)

@@ -20,7 +20,7 @@ from scorer_recipes.mdiqa_mobile.statistics import (
 
 
 def warm_start(scorer: MDIQA, run: Run) -> None:
-    """Fits the statistics part and the fusion on statistics of the backbone as it is."""
+    """Fits the statistics block and the fusion on statistics of the backbone as it is."""
     recipe = run.recipe
     statistics, numbers, whole = scored_statistics(scorer, run)
     degraded = degraded_statistics(scorer, run)
@@ -28,13 +28,13 @@ def warm_start(scorer: MDIQA, run: Run) -> None:
     versions, targets, _, matching = degraded
     seen, worse = seen_by_statistics(scorer, statistics), seen_by_statistics(scorer, versions)
     falls = matching_falls(targets, matching)
-    # Random views teach the dimensions; in the fit of the overall score they would cost .005 of SRCC.
+    # Random crops teach the dimensions; in the fit of the overall score they would cost .005 of SRCC.
     seen, scores = seen.where(whole), run.scores[numbers[whole]]
     fit_overall(scorer, seen, scores, worse, falls, recipe, recipe.warm_order)
 
 
 def refit(scorer: MDIQA, run: Run) -> None:
-    """Weighs the trained heads against the statistics part and fits the overall score once more, beside both."""
+    """Weighs the trained heads against the statistics block and fits the overall score once more, beside both."""
     recipe = run.recipe
     fixed = scorer.copy().freeze().fold()  # the same function, in half the time
     seen, numbers = observed_photographs(fixed, run)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from iqaloss._files import replacing
+from iqaloss.evaluation.probes.degradations import Degradation
+from iqaloss.evaluation.probes.distortions import resample
+from iqaloss.evaluation.probes.pictures import Report
 from scorer_recipes.mdiqa_mobile.data import DecodedImages
-from scorer_recipes.mdiqa_mobile.degrade import Degradation, resample
-from scorer_recipes.mdiqa_mobile.progress import Report
-from scorer_recipes.mdiqa_mobile.views import clean_crop, step_generator
+from scorer_recipes.mdiqa_mobile.inputs import clean_crop, step_generator
+from scorer_recipes.mdiqa_mobile.lessons import Lesson
 
 STEPS, BATCH, SIDE = 400, 12, 64
 
@@ -56,7 +58,7 @@ def train_upscaler(images: DecodedImages, clean: list[int], seed: int, cache: Pa
         images: Decoded photographs.
         clean: Numbers of those to learn from.
         seed: Every random choice is a function of this seed and the step.
-        cache: Where the weights go, through a temporary name.
+        cache: Where the weights go.
         progress: Is told how far it is.
     """
     torch.manual_seed(seed)
@@ -76,19 +78,18 @@ def train_upscaler(images: DecodedImages, clean: list[int], seed: int, cache: Pa
         F.l1_loss(network(blurred), sharp).backward()
         optimizer.step()
         schedule.step()
-        progress("small super-resolution network", step, STEPS)
-    partial = cache.with_suffix(".partial")
-    torch.save(network.state_dict(), partial)
-    os.replace(partial, cache)
+        progress("small super-resolution network", step + 1, STEPS)
+    with replacing(cache) as temporary:
+        torch.save(network.state_dict(), temporary)
     return network.eval().requires_grad_(False)
 
 
-def network_upscaling(network: Upscaler) -> Degradation:
-    """Returns the degradation: shrunk by a factor of up to 4.5 and restored by the network."""
+def network_upscaling(network: Upscaler) -> Lesson:
+    """Returns the lesson of one more degradation: shrunk by a factor of up to 4.5 and restored by the network."""
 
     def apply(image: Tensor, strength: float, generator: Generator) -> Tensor:
         with torch.no_grad():
             repaired: Tensor = network(resample(image, shrinkage(strength))[None])[0]
-        return repaired.clamp(0.0, 1.0)
+        return repaired
 
-    return Degradation("network-upscaling", "sharpness", apply, fall=0.6, upscales=True)
+    return Lesson(Degradation("network-upscaling", "sharpness", apply), fall=0.6, upscales=True)

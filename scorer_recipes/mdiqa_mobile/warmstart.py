@@ -54,7 +54,7 @@ def initialize(scorer: MDIQA) -> None:
 
 @torch.no_grad()
 def leave_half_to_heads(scorer: MDIQA) -> None:
-    """Halves what the statistics part says of the dimensions; the heads are to learn the other half."""
+    """Halves what the statistics block says of the dimensions; the heads are to learn the other half."""
     if scorer.statistics is not None:
         last: Any = scorer.statistics.dimension[-1]
         last.weight.mul_(0.5)
@@ -62,18 +62,18 @@ def leave_half_to_heads(scorer: MDIQA) -> None:
 
 
 @torch.no_grad()
-def scale_pyramid(scorer: MDIQA, views: Tensor) -> None:
-    """Scales the convolutions between backbone and heads so that each channel has mean 0 and variance 1 on some views.
+def scale_pyramid(scorer: MDIQA, inputs: Tensor) -> None:
+    """Scales the convolutions between backbone and heads so that each channel has mean 0 and variance 1 on some inputs.
 
     With the usual start the gated maps hardly differ from image to image beside their constant part, and the heads
     learnt nothing in 400 steps; scaled, their loss halves in 125.
 
     Args:
         scorer: A scorer whose backbone has its starting weights.
-        views: ``[B, 3, H, W]``, of all kinds that it will see.
+        inputs: ``[B, 3, H, W]``, of all kinds that it will see.
     """
     pyramid: Any = scorer.branches["technical"].backbone  # type: ignore[union-attr]
-    levels = pyramid.trunk(scorer.normalize(views.to(next(scorer.parameters()).device)))
+    levels = pyramid.trunk(scorer.normalize(inputs.to(next(scorer.parameters()).device)))
     for (number, patch), gated, reduce in zip(pyramid.patches, pyramid.gates, pyramid.reduce):
         level = whole_patches(levels[number], patch)
         _scale(gated.split, level)

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from iqaloss.data.images import load_image
+from iqaloss.evaluation.probes import degradations, distortions, gradients, responses, upscales
+from iqaloss.evaluation.probes.pictures import center, read_pictures
 from iqaloss.scorers import weights
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.checkpoints import sha256_of
 from iqaloss.scorers.factory import create_scorer
 from iqaloss.scorers.registry import entry
-from scorer_recipes.mdiqa_mobile import degrade, evaluate, gradients, publish
-from scorer_recipes.mdiqa_mobile.data import decode
+from scorer_recipes.mdiqa_mobile import publish
 
 FOLDER = Path(weights.__file__).parent
 FILE = FOLDER / "mdiqa-mobile.safetensors"
@@ -36,9 +38,7 @@ def pictures() -> list[torch.Tensor]:
     """Centres, 192x192, of sharp colour photographs that scikit-image carries."""
     found = []
     for name in ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png"):
-        image = decode(publish.picture_folder() / name) / 255.0
-        top, left = (image.shape[1] - 192) // 2, (image.shape[2] - 192) // 2
-        found.append(image[:, top : top + 192, left : left + 192])
+        found.append(center(load_image(publish.picture_folder() / name), 192, 192))
     return found
 
 
@@ -70,13 +70,13 @@ def test_card_reports_the_required_agreement() -> None:
     assert validation["srcc_95"][0] <= validation["srcc"] <= validation["srcc_95"][1]
 
 
-@pytest.mark.parametrize("dimension", degrade.DIMENSIONS)
+@pytest.mark.parametrize("dimension", degradations.PROPERTIES)
 def test_dimension_falls_most_when_its_property_is_lost(
     dimension: str, scorer: Scorer, pictures: list[torch.Tensor]
 ) -> None:
     falls = []
-    for name in evaluate.RESPONSE[dimension]:
-        apply = degrade.by_name(name).apply
+    for name in responses.LOSSES[dimension]:
+        apply = degradations.by_name(name)
         for picture in pictures:
             generator = torch.Generator().manual_seed(3)
             worse = [apply(picture, strength, generator) for strength in (0.5, 1.0)]
@@ -86,7 +86,7 @@ def test_dimension_falls_most_when_its_property_is_lost(
             falls.append({key: float(value[0] - value[-1]) for key, value in out.dimensions.items()})
             if dimension in EACH:
                 assert float(own[2]) < float(own[0]), name
-    mean = {key: sum(fall[key] for fall in falls) / len(falls) for key in degrade.DIMENSIONS}
+    mean = {key: sum(fall[key] for fall in falls) / len(falls) for key in degradations.PROPERTIES}
     others = max(abs(value) for key, value in mean.items() if key != dimension)
     assert mean[dimension] > FALL, mean
     assert mean[dimension] > 3.0 * others, mean
@@ -94,7 +94,7 @@ def test_dimension_falls_most_when_its_property_is_lost(
 
 def test_sharpness_falls_with_every_step_of_blur(scorer: Scorer, pictures: list[torch.Tensor]) -> None:
     for picture in pictures:
-        blurred = [picture, *(degrade.gaussian_blur(picture, sigma) for sigma in (0.7, 1.2, 2.0, 3.2))]
+        blurred = [picture, *(distortions.gaussian_blur(picture, sigma) for sigma in (0.7, 1.2, 2.0, 3.2))]
         with torch.no_grad():
             sharpness = scorer(torch.stack(blurred)).dimensions["sharpness"]
         assert bool((sharpness.diff() < 0).all()), sharpness
@@ -110,36 +110,35 @@ def test_noisiness_falls_with_every_step_of_noise(scorer: Scorer, pictures: list
 
 
 def test_original_scores_above_its_bicubic_upscales(scorer: Scorer, pictures: list[torch.Tensor]) -> None:
-    order = evaluate.upscale_order(scorer, pictures, lambda *_: None)
-    assert order["original_best"] == order["sharpness_original_best"] == 1.0
-    assert order["sharpness_in_order"] == 1.0
+    order = upscales.upscale_order(scorer, pictures)
+    assert order.original_best == order.sharpness_original_best == 1.0
+    assert order.sharpness_in_order == 1.0
 
 
 @pytest.fixture(scope="module")
 def berkeley(shared: Path) -> list[torch.Tensor]:
     """Centres, 192x192, of photographs that were never trained on."""
-    return evaluate.read_clean(shared / "data" / "bsds300" / "val", 5, side=192)
+    return read_pictures(shared / "data" / "bsds300" / "val", 5, side=192)
 
 
 def test_dimensions_move_alone_and_in_order_on_photographs_never_seen(
     scorer: Scorer, berkeley: list[torch.Tensor]
 ) -> None:
-    plain = {name for names in evaluate.RESPONSE.values() for name in names}
-    found = evaluate.responses(scorer, berkeley, lambda *_: None, only=plain)
-    assert min(found["selectivity"].values()) >= 3.0, found["selectivity"]
-    assert min(found["tau"].values()) >= 0.9, found["tau"]  # the hundred of the card have .96 and more
-    assert all(item["overall_fall"] > 0 for item in found["degradations"].values())
+    found = responses.responses(scorer, berkeley, only=responses.PLAIN)
+    assert min(found.selectivity.values()) >= 3.0, found.selectivity
+    assert min(found.tau.values()) >= 0.9, found.tau  # the hundred of the card have .96 and more
+    assert all(item.overall_fall > 0 for item in found.degradations.values())
 
 
 def test_upscales_are_in_order_on_photographs_never_seen(scorer: Scorer, berkeley: list[torch.Tensor]) -> None:
-    order = evaluate.upscale_order(scorer, berkeley, lambda *_: None)
-    assert order["original_best"] == order["in_order"] == 1.0
+    order = upscales.upscale_order(scorer, berkeley)
+    assert order.original_best == order.in_order == 1.0
 
 
 def test_input_gradient_has_no_stride_pattern(scorer: Scorer, pictures: list[torch.Tensor]) -> None:
-    found = gradients.gradient_figures(scorer, pictures, lambda *_: None)
-    assert found["stride_share"] < 0.005
-    assert 0.01 < found["norm"] < 10.0
+    found = gradients.gradient_figures(scorer, pictures)
+    assert found.stride_share < 0.005
+    assert 0.01 < found.norm < 10.0
 
 
 def test_stride_pattern_in_a_gradient_is_found() -> None:

@@ -8,8 +8,9 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from iqaloss.evaluation.probes.degradations import PROPERTIES
 from scorer_recipes.mdiqa_mobile.data import DecodedImages
-from scorer_recipes.mdiqa_mobile.degrade import DEGRADATIONS, DIMENSIONS, Degradation
+from scorer_recipes.mdiqa_mobile.lessons import LESSONS, Lesson
 from scorer_recipes.mdiqa_mobile.recipe import Recipe
 
 
@@ -20,12 +21,12 @@ class Source:
     Attributes:
         images: Decoded photographs.
         clean: Numbers of the clean ones.
-        degradations: What is done to them.
+        lessons: What is done to them, and what is taught of it.
     """
 
     images: DecodedImages
     clean: list[int]
-    degradations: tuple[Degradation, ...] = DEGRADATIONS
+    lessons: tuple[Lesson, ...] = LESSONS
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,9 @@ class Group:
     matching: Tensor
 
 
-def step_generator(seed: int, step: int, stream: int = 0) -> Generator:
-    """Returns the random generator of one step."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + step) * 16 + stream)
+def step_generator(seed: int, step: int, use: int = 0) -> Generator:
+    """Returns the random generator of one step, another for each of up to 16 uses."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + step) * 16 + use)
 
 
 def _pick(generator: Generator, count: int) -> int:
@@ -75,57 +76,57 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(image[None], (height, width), mode="bilinear", antialias=True, align_corners=False)[0]
 
 
-def scored_views(images: DecodedImages, rows: list[int], recipe: Recipe, generator: Generator) -> Tensor:
-    """Returns views of scored photographs ``[B, 3, S, S]``: nearly whole ones, or crops at their own resolution."""
+def scored_inputs(images: DecodedImages, rows: list[int], recipe: Recipe, generator: Generator) -> Tensor:
+    """Returns inputs ``[B, 3, S, S]`` of scored photographs: nearly whole ones, or crops at their own resolution."""
     native = _chance(generator) < recipe.native
     size = recipe.sizes[_pick(generator, len(recipe.sizes))]
     side = int(images.array.shape[1])
-    views = []
+    inputs = []
     for row in rows:
         if native:
             size = min(size, side)
             top, left = _pick(generator, side - size + 1), _pick(generator, side - size + 1)
-            view = images.crop(row, top, left, size)
+            image = images.crop(row, top, left, size)
         else:
-            part = side if _chance(generator) < 0.5 else round(side * (0.8 + 0.2 * _chance(generator)))
-            top, left = _pick(generator, side - part + 1), _pick(generator, side - part + 1)
-            view = resize(images.crop(row, top, left, part), size, size)
-        views.append(view.flip(2) if _chance(generator) < 0.5 else view)
-    return torch.stack(views)
+            cut = side if _chance(generator) < 0.5 else round(side * (0.8 + 0.2 * _chance(generator)))
+            top, left = _pick(generator, side - cut + 1), _pick(generator, side - cut + 1)
+            image = resize(images.crop(row, top, left, cut), size, size)
+        inputs.append(image.flip(2) if _chance(generator) < 0.5 else image)
+    return torch.stack(inputs)
 
 
 def clean_crop(images: DecodedImages, row: int, size: int, generator: Generator) -> Tensor:
     """Returns a crop ``[3, size, size]`` of a photograph at its own resolution, or shrunk to 3/4 or a half of it."""
     side = int(images.array.shape[1])
     scale = (1.0, 4 / 3, 2.0)[_pick(generator, 3)]
-    part = min(side, round(size * scale))
-    top, left = _pick(generator, side - part + 1), _pick(generator, side - part + 1)
-    view = resize(images.crop(row, top, left, part), size, size)
-    return view.flip(2) if _chance(generator) < 0.5 else view
+    cut = min(side, round(size * scale))
+    top, left = _pick(generator, side - cut + 1), _pick(generator, side - cut + 1)
+    image = resize(images.crop(row, top, left, cut), size, size)
+    return image.flip(2) if _chance(generator) < 0.5 else image
 
 
 def degraded_group(
     clean: Tensor,
-    item: Degradation,
+    lesson: Lesson,
     recipe: Recipe,
     generator: Generator,
-    degradations: tuple[Degradation, ...] = DEGRADATIONS,
+    lessons: tuple[Lesson, ...] = LESSONS,
 ) -> Group:
     """Degrades a clean photograph by one degradation in increasing strengths, sometimes on top of another one."""
-    count = len(DIMENSIONS)
-    own = DIMENSIONS.index(item.dimension)
+    count = len(PROPERTIES)
+    own = PROPERTIES.index(lesson.dimension)
     base = torch.full((count,), recipe.clean_target)
     known = torch.ones(count)
     if _chance(generator) < recipe.base_share:
-        others = [other for other in degradations if other.dimension != item.dimension]
+        others = [other for other in lessons if other.dimension != lesson.dimension]
         other = others[_pick(generator, len(others))]
         strength = 0.15 + 0.65 * _chance(generator)
-        clean = other.apply(clean, strength, generator).clamp(0.0, 1.0)
-        base[DIMENSIONS.index(other.dimension)] -= other.target_fall(strength)
+        clean = other.degradation(clean, strength, generator)
+        base[PROPERTIES.index(other.dimension)] -= other.target_fall(strength)
         for name in other.free:
-            known[DIMENSIONS.index(name)] = 0.0
-    for name in item.free:
-        known[DIMENSIONS.index(name)] = 0.0
+            known[PROPERTIES.index(name)] = 0.0
+    for name in lesson.free:
+        known[PROPERTIES.index(name)] = 0.0
     known[own] = 1.0
     steps = recipe.versions - 1
     # One strength in each of equal intervals: ordered, never the same twice, both ends reached.
@@ -133,9 +134,9 @@ def degraded_group(
     strengths = [max(0.08, min(1.0, strength)) for strength in strengths]
     versions, targets = [clean], [base]
     for strength in strengths:
-        versions.append(item.apply(clean, strength, generator).clamp(0.0, 1.0))
+        versions.append(lesson.degradation(clean, strength, generator))
         target = base.clone()
-        target[own] -= item.target_fall(strength)
+        target[own] -= lesson.target_fall(strength)
         targets.append(target)
     matching = torch.zeros(count)
     matching[own] = 1.0
@@ -144,16 +145,16 @@ def degraded_group(
 
 def degraded_groups(source: Source, recipe: Recipe, generator: Generator) -> list[Group]:
     """Returns the groups of a step, all of one crop size; every dimension that can be lost is drawn equally often."""
-    images, clean, degradations = source.images, source.clean, source.degradations
-    lost = [name for name in DIMENSIONS if any(item.dimension == name for item in degradations)]
+    images, clean, lessons = source.images, source.clean, source.lessons
+    lost = [name for name in PROPERTIES if any(lesson.dimension == name for lesson in lessons)]
     size = min(recipe.crop_sizes[_pick(generator, len(recipe.crop_sizes))], int(images.array.shape[1]))
     groups = []
     for _ in range(recipe.groups):
         name = lost[_pick(generator, len(lost))]
-        fitting = [item for item in degradations if item.dimension == name]
-        item = fitting[_pick(generator, len(fitting))]
+        fitting = [lesson for lesson in lessons if lesson.dimension == name]
+        lesson = fitting[_pick(generator, len(fitting))]
         crop = clean_crop(images, clean[_pick(generator, len(clean))], size, generator)
-        groups.append(degraded_group(crop, item, recipe, generator, degradations))
+        groups.append(degraded_group(crop, lesson, recipe, generator, lessons))
     return groups
 
 

@@ -1,53 +1,24 @@
-"""Controlled degradations of clean photographs: one perceptual property at a time, at known strength.
+"""What is done to a photograph, as pure functions: blur, noise, compression, exposure, colour and contrast.
 
-Every function takes a float RGB image ``[3, H, W]`` in [0, 1] and a strength in (0, 1], and returns an image of
-the same size in [0, 1]; strength 0 would be the image itself. Strengths are spaced so that equal steps look
-roughly equal. Both directions are there for brightness, colorfulness, contrast and sharpness, so that "more"
-is not always better.
+Every degradation takes a float RGB image ``[3, H, W]`` in [0, 1] of any size, a strength from 0 to 1, and a generator,
+and returns an image of the same size in [0, 1]. It is a function of these three alone. Strengths are spaced so that
+equal steps look roughly equal; at strength 0 most return the image itself (see
+:data:`iqaloss.evaluation.probes.degradations.DEGRADATIONS` for the ones that do not).
 """
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-DIMENSIONS = ("brightness", "colorfulness", "contrast", "noisiness", "sharpness")
+from iqaloss.data.images import open_image, to_tensor
+
 LUMA = (0.299, 0.587, 0.114)
-
-
-@dataclass(frozen=True)
-class Degradation:
-    """One way to make a photograph worse.
-
-    Attributes:
-        name: What it is called.
-        dimension: The dimension that it lowers.
-        apply: ``(image, strength, generator) -> image``.
-        fall: How far the dimension's target falls at full strength.
-        onset: Strength up to which the dimension does not fall (mild sharpening is no fault, and a photograph
-            is taken as bright as it may be: were mild brightening a fault, mild darkening would be a merit).
-        free: Other dimensions that it may move: they are given no target.
-        upscales: Whether it is an enlarged image: what super-resolution starts from, or makes of that.
-    """
-
-    name: str
-    dimension: str
-    apply: Callable[[Tensor, float, Generator], Tensor]
-    fall: float = 0.7
-    onset: float = 0.0
-    free: tuple[str, ...] = ()
-    upscales: bool = False
-
-    def target_fall(self, strength: float) -> float:
-        """Returns how far the target falls below the clean photograph's."""
-        return self.fall * max(0.0, strength - self.onset) / (1.0 - self.onset)
+"""Weights of red, green and blue in the luminance."""
 
 
 def _normal(shape: torch.Size, generator: Generator) -> Tensor:
@@ -59,7 +30,12 @@ def _uniform(generator: Generator, low: float, high: float) -> float:
 
 
 def filter_image(image: Tensor, kernel: Tensor) -> Tensor:
-    """Correlates each channel with a kernel ``[kh, kw]``, edges replicated."""
+    """Correlates each channel with a kernel ``[kh, kw]``, edges replicated.
+
+    Example:
+        >>> filter_image(torch.ones(3, 4, 5), torch.full((3, 3), 1 / 9)).shape
+        torch.Size([3, 4, 5])
+    """
     kh, kw = kernel.shape
     pad = (kw // 2, kw // 2, kh // 2, kh // 2)
     padded = F.pad(image[None], pad, mode="replicate")
@@ -67,7 +43,13 @@ def filter_image(image: Tensor, kernel: Tensor) -> Tensor:
 
 
 def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
-    """Blurs with a Gaussian of the given standard deviation in pixels."""
+    """Blurs with a Gaussian of the given standard deviation in pixels; edges replicated.
+
+    Example:
+        >>> gray = torch.full((3, 8, 8), 0.5)
+        >>> torch.allclose(gaussian_blur(gray, 1.5), gray)
+        True
+    """
     radius = max(1, math.ceil(3.0 * sigma))
     line = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / max(sigma, 1e-3)) ** 2)
     line = line / line.sum()
@@ -102,7 +84,12 @@ def motion_blur(image: Tensor, strength: float, generator: Generator) -> Tensor:
 
 
 def resample(image: Tensor, scale: float, mode: str = "bicubic") -> Tensor:
-    """Shrinks by a factor with antialiasing and enlarges back: what super-resolution starts from."""
+    """Shrinks by a factor with antialiasing and enlarges back: what super-resolution starts from.
+
+    Example:
+        >>> resample(torch.rand(3, 24, 36), scale=3.0).shape
+        torch.Size([3, 24, 36])
+    """
     height, width = image.shape[1:]
     small = (max(2, round(height / scale)), max(2, round(width / scale)))
     down = F.interpolate(image[None], small, mode="bicubic", antialias=True, align_corners=False).clamp(0.0, 1.0)
@@ -163,8 +150,7 @@ def jpeg(image: Tensor, strength: float, generator: Generator) -> Tensor:
     buffer = io.BytesIO()
     array = (image.permute(1, 2, 0) * 255.0).round().to(torch.uint8).numpy()
     Image.fromarray(array).save(buffer, format="JPEG", quality=quality)
-    with Image.open(buffer) as decoded:
-        return torch.from_numpy(np.asarray(decoded).copy()).permute(2, 0, 1) / 255.0
+    return to_tensor(open_image(buffer.getvalue()))
 
 
 def _expose(image: Tensor, stops: float) -> Tensor:
@@ -191,58 +177,34 @@ def gamma_bright(image: Tensor, strength: float, generator: Generator) -> Tensor
     return image.clamp_min(1e-6) ** (1.0 / (1.0 + 1.5 * strength))
 
 
-def _luma(image: Tensor) -> Tensor:
+def luminance(image: Tensor) -> Tensor:
+    """Returns the luminance ``[1, H, W]`` of an image.
+
+    Example:
+        >>> round(luminance(torch.ones(3, 2, 2)).mean().item(), 4)
+        1.0
+    """
     return sum(weight * image[i : i + 1] for i, weight in enumerate(LUMA))  # type: ignore[return-value]
 
 
 def desaturate(image: Tensor, strength: float, generator: Generator) -> Tensor:
     """Towards grey."""
-    return torch.lerp(image, _luma(image).expand_as(image), strength)
+    return torch.lerp(image, luminance(image).expand_as(image), strength)
 
 
 def over_saturate(image: Tensor, strength: float, generator: Generator) -> Tensor:
     """Colours up to 3.5 times as far from grey."""
-    gray = _luma(image)
+    gray = luminance(image)
     return (gray + (1.0 + 2.5 * strength) * (image - gray)).clamp(0.0, 1.0)
 
 
 def low_contrast(image: Tensor, strength: float, generator: Generator) -> Tensor:
     """Towards the mean luminance."""
-    mean = _luma(image).mean()
+    mean = luminance(image).mean()
     return mean + (1.0 - 0.88 * strength) * (image - mean)
 
 
 def over_contrast(image: Tensor, strength: float, generator: Generator) -> Tensor:
     """Up to 3.5 times the distance from the mean luminance; both ends clip."""
-    mean = _luma(image).mean()
+    mean = luminance(image).mean()
     return (mean + (1.0 + 2.5 * strength) * (image - mean)).clamp(0.0, 1.0)
-
-
-DEGRADATIONS: tuple[Degradation, ...] = (
-    Degradation("under-exposure", "brightness", under_exposure),
-    Degradation("over-exposure", "brightness", over_exposure, fall=0.5, onset=0.1),
-    Degradation("gamma-dark", "brightness", gamma_dark, fall=0.6),
-    Degradation("gamma-bright", "brightness", gamma_bright, fall=0.45, onset=0.2),
-    Degradation("desaturation", "colorfulness", desaturate),
-    Degradation("over-saturation", "colorfulness", over_saturate, fall=0.5, onset=0.1, free=("contrast",)),
-    Degradation("low-contrast", "contrast", low_contrast),
-    Degradation("over-contrast", "contrast", over_contrast, fall=0.6, onset=0.1, free=("colorfulness",)),
-    Degradation("gaussian-noise", "noisiness", gaussian_noise),
-    Degradation("shot-noise", "noisiness", shot_noise),
-    Degradation("iso-noise", "noisiness", iso_noise),
-    Degradation("jpeg", "noisiness", jpeg, fall=0.6, free=("sharpness",)),
-    Degradation("defocus", "sharpness", defocus),
-    Degradation("motion-blur", "sharpness", motion_blur),
-    Degradation("upscaling", "sharpness", upscaled, upscales=True),
-    Degradation("over-smoothing", "sharpness", smooth, fall=0.6),
-    Degradation("over-sharpening", "sharpness", over_sharpen, fall=0.4, onset=0.2, free=("noisiness", "contrast")),
-)
-"""Every degradation, in the order of the dimensions."""
-
-
-def by_name(name: str) -> Degradation:
-    """Returns a degradation by its name; raises ``ValueError`` with the nearest name for an unknown one."""
-    from iqaloss._errors import check_choice
-
-    names = [item.name for item in DEGRADATIONS]
-    return DEGRADATIONS[names.index(check_choice("degradation", name, names))]

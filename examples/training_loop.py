@@ -22,14 +22,14 @@ def main(steps: int = 20) -> list[float]:
         target = photo[None, :, top : top + 96, left : left + 96]
         small = F.interpolate(target, scale_factor=0.5, mode="bicubic", antialias=True)
         pred = net(small) + F.interpolate(small, scale_factor=2, mode="bicubic")
-        iqa, parts = perceptual(pred, return_terms=True)
+        iqa, terms = perceptual(pred, return_terms=True)
         loss = F.l1_loss(pred, target) + iqa
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         history.append(loss.item())
         if step % 5 == 0:
-            print(f"step {step:3d}  loss {loss.item():.4f}  sharpness part {parts['sharpness']:.4f}")
+            print(f"step {step:3d}  loss {loss.item():.4f}  sharpness term {terms['sharpness']:.4f}")
     return history
 
 

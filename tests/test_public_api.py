@@ -36,9 +36,9 @@ def test_importing_and_listing_load_nothing_heavy(use: str) -> None:
 
 def test_every_loss_is_exported() -> None:
     import iqaloss.losses
-    from iqaloss.integrations.basicsr.losses import loss_classes
+    from iqaloss.losses.registry import list_losses
 
-    assert {*loss_classes(), "EncodedTarget"} == set(iqaloss.losses.__all__)
+    assert {*list_losses(), "EncodedTarget"} == set(iqaloss.losses.__all__)
     assert all(getattr(iqaloss.losses, name).__name__ == name for name in iqaloss.losses.__all__)
     with pytest.raises(AttributeError, match=r"no attribute .MDIQALos."):
         _ = iqaloss.losses.MDIQALos  # type: ignore[attr-defined]

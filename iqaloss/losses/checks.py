@@ -1,20 +1,29 @@
-"""What may go wrong with a loss's input or value, said clearly."""
+"""Options and values of a loss that cannot be right, said clearly; every check returns what it was given."""
 
 from __future__ import annotations
 
+import math
+import numbers
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from iqaloss.scorers.base import Scorer
+
 NONFINITE = ("raise", "skip", "ignore")
 _FAR = 8.0
 """Values further out than this, in units of the input range, are taken for a wrong range, not for overshoot."""
+S = TypeVar("S", bound=Scorer)
 
 
 class NonFiniteLossError(ValueError):
     """A loss or one of its dimensions came out NaN or infinite."""
+
+
+# --- values ---
 
 
 def describe(images: Tensor) -> str:
@@ -30,52 +39,16 @@ def describe(images: Tensor) -> str:
     )
 
 
-def has_values(images: Tensor) -> bool:
-    """Whether a tensor's values can be looked at: not while a graph is compiled, exported or captured, nor on meta."""
-    if torch.compiler.is_compiling() or images.is_meta:
-        return False
-    return not (images.is_cuda and torch.cuda.is_current_stream_capturing())
-
-
-def check_finite(terms: Mapping[str, Tensor], values: Tensor, images: Tensor, action: str) -> Tensor:
-    """Makes sure that a loss is finite, waiting for the device.
-
-    Args:
-        terms: The per-image terms by name, to name the culprit.
-        values: Their sum, ``[B]``.
-        images: The images as the caller gave them, for the message.
-        action: ``"raise"``, or ``"skip"``: warn and return zeros that have a zero gradient, or ``"ignore"``.
-
-    Returns:
-        The values, or zeros where the step is skipped.
-
-    Raises:
-        NonFiniteLossError: If a value is NaN or infinite and the action is ``"raise"``.
-    """
-    if action == "ignore" or not has_values(values) or bool(torch.isfinite(values).all()):
-        return values
-    culprits = [name for name, term in terms.items() if not bool(torch.isfinite(term).all())]
-    raise_or_warn(nonfinite_message(culprits, describe(images)), action)
-    return torch.nan_to_num(images, 0.0, 0.0, 0.0).float().flatten(1).sum(1) * 0.0
-
-
 def nonfinite_message(culprits: Sequence[str], images: str) -> str:
     """Returns what is said of a value that is not finite."""
     return f"the loss is not finite in {', '.join(culprits)}; the input has {images}"
 
 
-def raise_or_warn(message: str, action: str) -> None:
+def raise_or_warn(message: str, action: str, skipped: str = "this step is skipped") -> None:
     """Raises :class:`NonFiniteLossError` for ``"raise"``, and warns for ``"skip"``."""
     if action == "raise":
         raise NonFiniteLossError(message)
-    warnings.warn(message + "; this step is skipped", RuntimeWarning, stacklevel=5)
-
-
-def check_range(images: Tensor, input_range: tuple[float, float], name: str) -> None:
-    """Raises ``ValueError`` for values so far outside the range that another range must be meant."""
-    if has_values(images):
-        least, most = (float(value) for value in torch.aminmax(images.detach()))
-        check_extremes(least, most, input_range, name)
+    warnings.warn(f"{message}; {skipped}", RuntimeWarning, stacklevel=5)
 
 
 def check_extremes(least: float, most: float, input_range: tuple[float, float], name: str) -> None:
@@ -89,7 +62,10 @@ def check_extremes(least: float, most: float, input_range: tuple[float, float], 
         )
 
 
-def check_range_option(input_range: tuple[float, float]) -> tuple[float, float]:
+# --- options ---
+
+
+def check_range(input_range: tuple[float, float]) -> tuple[float, float]:
     """Returns ``(low, high)`` as floats; raises ``ValueError`` unless low < high."""
     try:
         low, high = (float(value) for value in input_range)
@@ -100,7 +76,28 @@ def check_range_option(input_range: tuple[float, float]) -> tuple[float, float]:
     return low, high
 
 
-def check_size(name: str, value: int | None, least: int, reason: str) -> int | None:
+def check_finite(name: str, value: float, *, negative: bool = True) -> float:
+    """Returns a finite number, negative or not, as a float.
+
+    Raises:
+        TypeError: If it is no number.
+        ValueError: If it is NaN or infinite, or negative and may not be.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not math.isfinite(value) or (value < 0 and not negative):
+        raise ValueError(f"{name} must be finite{'' if negative else ' and not negative'}, got {value!r}")
+    return float(value)
+
+
+def check_switch(name: str, value: bool) -> bool:
+    """Returns True or False; raises ``TypeError`` for anything else."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return value
+
+
+def check_count(name: str, value: int | None, least: int = 1, reason: str = "") -> int | None:
     """Returns an optional whole number of at least ``least``.
 
     Raises:
@@ -114,3 +111,10 @@ def check_size(name: str, value: int | None, least: int, reason: str) -> int | N
     if value < least:
         raise ValueError(f"{name} must be at least {least}{reason}, got {value}")
     return value
+
+
+def check_model(loss: str, scorer: Scorer, model: type[S], title: str) -> S:
+    """Returns a scorer of the model that a loss is made for; raises ``ValueError`` for another."""
+    if not isinstance(scorer, model):
+        raise ValueError(f"{loss} needs {title} scorer, got {scorer.card.name!r}; see IQALoss")
+    return scorer

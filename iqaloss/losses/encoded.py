@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from iqaloss.losses.inputs import Inputs
 from iqaloss.scorers.base import check_images
 
 
@@ -30,38 +31,44 @@ class EncodedTarget:
     shape: tuple[int, ...] = ()
     max_side: int | None = None
 
-    def __getitem__(self, part: slice) -> EncodedTarget:
+    def __getitem__(self, rows: slice) -> EncodedTarget:
         """Returns some images of the batch."""
-        features = {name: value[part] for name, value in self.features.items()}
-        count = len(range(*part.indices(self.shape[0])))
+        features = {name: value[rows] for name, value in self.features.items()}
+        count = len(range(*rows.indices(self.shape[0])))
         return EncodedTarget(features, (count, *self.shape[1:]), self.max_side)
 
 
-def check_target(pred: Tensor, target: object, mode: str, min_side: int) -> Tensor | EncodedTarget:
-    """Returns a target that fits the prediction.
+def check_target(
+    target: object, shape: Sequence[int], mode: str, names: Sequence[str], inputs: Inputs
+) -> Tensor | EncodedTarget:
+    """Returns a target that a prediction can be compared with.
+
+    Args:
+        target: What the caller gave.
+        shape: The prediction's shape.
+        mode: The loss's mode, for messages.
+        names: The feature maps that the loss compares.
+        inputs: What the loss makes of images.
 
     Raises:
         TypeError: If it is neither a tensor nor encoded.
-        ValueError: If there is none, or its shape is another than the prediction's.
+        ValueError: If there is none, its shape is another than the prediction's, or it was encoded by another loss.
     """
     if target is None:
         raise ValueError(f'mode="{mode}" compares with a target: call loss_fn(pred, target); mode="nr" needs none')
     if not isinstance(target, (Tensor, EncodedTarget)):
         raise TypeError(f"target must be a tensor or loss_fn.encode(target), got {type(target).__name__}")
-    if tuple(target.shape) != tuple(pred.shape):
-        raise ValueError(f"pred and target differ in shape: pred {list(pred.shape)}, target {list(target.shape)}")
+    if tuple(target.shape) != tuple(shape):
+        raise ValueError(f"pred and target differ in shape: pred {list(shape)}, target {list(target.shape)}")
     if isinstance(target, Tensor):
-        check_images(target, min_side, "target")
-    return target
-
-
-def check_encoded(target: EncodedTarget, names: Sequence[str], max_side: int | None, crop: int | None) -> None:
-    """Raises ``ValueError`` unless an encoded target holds what a loss compares, of images as the loss sees them."""
+        check_images(target, inputs.min_side, "target")
+        return target
     missing = [name for name in names if name not in target.features]
     if missing:
         raise ValueError(f"the encoded target lacks {', '.join(missing)}; encode it again with this loss")
-    if crop is not None or target.max_side != max_side:
+    if inputs.crop is not None or target.max_side != inputs.max_side:
         raise ValueError(
             f"the target was encoded with max_side={target.max_side} and no crop, and this loss has "
-            f"max_side={max_side} and crop={crop}: pass the target's images"
+            f"max_side={inputs.max_side} and crop={inputs.crop}: pass the target's images"
         )
+    return target

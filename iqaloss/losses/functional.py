@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor
+
+REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean": torch.mean,
+    "sum": torch.sum,
+    "none": lambda values: values,
+}
+"""What becomes of a batch's losses ``[B]``."""
 
 
 def nr_loss(score: Tensor, best: float = 1.0, worst: float = 0.0) -> Tensor:
@@ -44,14 +53,15 @@ def feature_distance(features: Tensor, target: Tensor) -> Tensor:
     return (features.float() - target.detach().float()).abs().flatten(1).mean(1)
 
 
-def normalized_weights(weights: Tensor) -> Tensor:
+def normalized_weights(weights: Mapping[str, float]) -> dict[str, float]:
     """Divides weights by their sum, so that they average: ``w_i / sum_j w_j``.
 
     Example:
-        >>> normalized_weights(torch.tensor([1.0, 3.0]))
-        tensor([0.2500, 0.7500])
+        >>> normalized_weights({"sharpness": 1.0, "contrast": 3.0})
+        {'sharpness': 0.25, 'contrast': 0.75}
     """
-    return weights / weights.sum()
+    whole = sum(weights.values())
+    return {name: weight / whole for name, weight in weights.items()}
 
 
 def straight_through_clamp(images: Tensor) -> Tensor:
@@ -66,15 +76,3 @@ def straight_through_clamp(images: Tensor) -> Tensor:
         tensor([1., 1., 1.])
     """
     return images + (images.detach().clamp(0, 1) - images.detach())
-
-
-def reduce_batch(values: Tensor, reduction: str) -> Tensor:
-    """Reduces per-image losses ``[B]``: ``"mean"``, ``"sum"`` or ``"none"``."""
-    if reduction == "mean":
-        return values.mean()
-    return values.sum() if reduction == "sum" else values
-
-
-def stack_terms(terms: dict[str, Tensor]) -> Tensor:
-    """Joins per-image terms ``[B]`` to ``[K, B]``."""
-    return torch.stack(list(terms.values()))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from iqaloss.losses.iqa_loss import WHOLE, IQALoss
+from iqaloss.losses.checks import check_model, check_switch
+from iqaloss.losses.iqa_loss import IQALoss
+from iqaloss.losses.micro_batches import WHOLE
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.lar_iqa.config import check_spaces
 from iqaloss.scorers.lar_iqa.model import LARIQA
@@ -53,12 +55,11 @@ class LARIQALoss(IQALoss):
         **options: Any,
     ) -> None:
         super().__init__(scorer, mode, **options)
-        if not isinstance(self.scorer, LARIQA):
-            raise ValueError(f"LARIQALoss needs a LAR-IQA scorer, got {self.scorer.card.name!r}; see IQALoss")
-        self.color_space = check_spaces(self.scorer.config.color_space if color_space is None else color_space)
-        self.pad = bool(pad)
+        model = check_model("LARIQALoss", self.scorer, LARIQA, "a LAR-IQA")
+        self.color_space = check_spaces(model.config.color_space if color_space is None else color_space)
+        self.pad = check_switch("pad", pad)
 
-    def conditions(self, part: slice = WHOLE) -> dict[str, Any]:
+    def conditions(self, rows: slice = WHOLE) -> dict[str, Any]:
         """The colour spaces, and whether the crop is filled up."""
         return {"color_space": self.color_space, "pad": self.pad}
 

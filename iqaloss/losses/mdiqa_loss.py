@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,8 +9,10 @@ import torch
 from torch import Tensor
 
 from iqaloss._errors import check_choice
+from iqaloss.losses.checks import check_finite
 from iqaloss.losses.functional import feature_distance, normalized_weights, nr_loss
-from iqaloss.losses.iqa_loss import WHOLE, IQALoss
+from iqaloss.losses.iqa_loss import IQALoss
+from iqaloss.losses.micro_batches import WHOLE
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 
 FORMS = ("weighted", "fused")
@@ -46,19 +47,19 @@ class MDIQALoss(IQALoss):
         fr_weighting: ``"linear"``, or ``"published"`` for the published square (form ``"fused"`` only).
         **options: The options of :class:`IQALoss`.
 
+    Attributes:
+        weights: Dimension name to weight; :meth:`set_weights` changes them.
+
     Raises:
         ValueError: For an unknown dimension (with the nearest valid name), a negative or non-finite weight,
             or weights that are all zero.
 
     Example:
         >>> loss_fn = MDIQALoss(weights={"sharpness": 2.0})
-        >>> value, parts = loss_fn(torch.rand(2, 3, 64, 64), return_terms=True)
-        >>> list(parts)
+        >>> value, terms = loss_fn(torch.rand(2, 3, 64, 64), return_terms=True)
+        >>> list(terms)
         ['brightness', 'colorfulness', 'contrast', 'noisiness', 'sharpness']
     """
-
-    ratio: Tensor
-    active_ratio: Tensor
 
     def __init__(
         self,
@@ -81,18 +82,11 @@ class MDIQALoss(IQALoss):
             raise ValueError('fr_weighting="published" is a variant of form="fused"; it was given with form="weighted"')
         if self.form == "fused" and "weights" not in self.scorer.extra_names:
             raise ValueError(f'form="fused" needs instance weights, which {self.scorer.card.name} has not')
-        self.register_buffer("ratio", torch.empty(0), persistent=False)
-        self.register_buffer("active_ratio", torch.empty(0), persistent=False)
-        self.set_weights(weights)
+        self.weights = check_weights(weights, self.scorer)
 
     def set_weights(self, weights: Mapping[str, float] | Sequence[float] | None) -> None:
         """Changes the dimensions' weights, to follow a schedule say; takes what the constructor takes."""
         self.weights = check_weights(weights, self.scorer)
-        device = self.scorer.mean.device
-        values = list(self.weights.values())
-        self.ratio = torch.tensor(values, dtype=torch.float32, device=device)
-        # Kept beside it: which weights are zero is known here, while a GPU would have to be asked at each step.
-        self.active_ratio = torch.tensor([value for value in values if value > 0], dtype=torch.float32, device=device)
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -116,33 +110,35 @@ class MDIQALoss(IQALoss):
 
     def nr_terms(self, output: ScoreOutput) -> dict[str, Tensor]:
         """The weighted dimensions, or the fused score."""
-        if self.form == "fused":
-            return super().nr_terms(output)
         worst, best = self.scorer.card.score_range
-        factor = normalized_weights(self.active_ratio)
-        return {name: factor[i] * nr_loss(output.dimensions[name], best, worst) for i, name in enumerate(self.active)}
+        if self.form == "fused":
+            return {"score": nr_loss(output.score, best, worst)}
+        shares = normalized_weights(self.weights)
+        losses = nr_loss(torch.stack([output.dimensions[name] for name in self.active]), best, worst)
+        return {name: shares[name] * loss for name, loss in zip(self.active, losses.unbind())}
 
     def fr_terms(self, output: ScoreOutput, target: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weighted feature distances of the active dimensions."""
-        ratio = self.active_ratio
+        distances = {name: feature_distance(output.features[name], target[name]) for name in self.active}
         if self.form == "weighted":
-            factor = self.scorer.card.fr_scale * normalized_weights(ratio)
-            return {
-                name: factor[i] * feature_distance(output.features[name], target[name])
-                for i, name in enumerate(self.active)
-            }
+            scale, shares = self.scorer.card.fr_scale, normalized_weights(self.weights)
+            return {name: scale * shares[name] * distance for name, distance in distances.items()}
         names = self.scorer.dimension_names
         instance = output.extras["weights"].detach().float()  # already times the ratio
-        terms = {}
-        for i, name in enumerate(self.active):
-            weight = instance[:, names.index(name)]
-            weight = weight * ratio[i] if self.fr_weighting == "published" else weight
-            terms[name] = weight * feature_distance(output.features[name], target[name]) / len(names)
-        return terms
+        again = self.weights if self.fr_weighting == "published" else dict.fromkeys(names, 1.0)
+        return {
+            name: again[name] / len(names) * instance[:, names.index(name)] * distance
+            for name, distance in distances.items()
+        }
 
-    def conditions(self, part: slice = WHOLE) -> dict[str, Any]:
+    def conditions(self, rows: slice = WHOLE) -> dict[str, Any]:
         """The ratio that multiplies the instance weights, in the fused form; they need no graph to weigh distances."""
-        return {"ratio": self.ratio, "fixed_weights": self.mode == "fr"} if self.form == "fused" else {}
+        return {"ratio": self._ratio(), "fixed_weights": self.mode == "fr"} if self.form == "fused" else {}
+
+    def _ratio(self) -> Tensor:
+        """The weights ``[D]`` on the scorer's device; filled there, for a copy would make the host wait."""
+        device = self.scorer.mean.device
+        return torch.stack([torch.full((), weight, device=device) for weight in self.weights.values()])
 
 
 def check_weights(weights: Mapping[str, float] | Sequence[float] | None, scorer: Scorer) -> dict[str, float]:
@@ -163,12 +159,7 @@ def check_weights(weights: Mapping[str, float] | Sequence[float] | None, scorer:
         given = dict(zip(names, weights))
     else:
         raise TypeError(f"weights must be a dict by dimension name or a sequence, got {type(weights).__name__}")
-    for name, weight in given.items():
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)):
-            raise TypeError(f"the weight of {name} must be a number, got {weight!r}")
-        if not math.isfinite(weight) or weight < 0:
-            raise ValueError(f"the weight of {name} must be finite and not negative, got {weight!r}")
-    checked = {name: float(given.get(name, 1.0)) for name in names}
+    checked = {name: check_finite(f"the weight of {name}", given.get(name, 1.0), negative=False) for name in names}
     if not any(checked.values()):
         raise ValueError(f"all weights are zero: nothing is left to optimise; dimensions: {', '.join(names)}")
     return checked

@@ -7,7 +7,9 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from iqaloss.losses.iqa_loss import WHOLE, IQALoss
+from iqaloss.losses.checks import check_count, check_model
+from iqaloss.losses.iqa_loss import IQALoss
+from iqaloss.losses.micro_batches import WHOLE
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.layers.wordpiece import WordPiece
 from iqaloss.scorers.moe_agiqa.model import MoEAGIQA
@@ -38,8 +40,8 @@ class MoEAGIQALoss(IQALoss):
         **options: The options of :class:`~iqaloss.losses.iqa_loss.IQALoss`.
 
     Raises:
-        TypeError: If the scorer is another model, or the prompts are neither texts nor token ids.
-        ValueError: If texts are given without a tokenizer, or token ids do not fit.
+        TypeError: If the prompts are neither texts nor token ids.
+        ValueError: If the scorer is another model's, texts are given without a tokenizer, or token ids do not fit.
 
     Example:
         >>> import torch
@@ -64,11 +66,8 @@ class MoEAGIQALoss(IQALoss):
         **options: Any,
     ) -> None:
         super().__init__(scorer, mode, **options)
-        if not isinstance(self.scorer, MoEAGIQA):
-            raise TypeError(f"MoEAGIQALoss needs a MoE-AGIQA scorer, got {self.scorer.card.name}: use IQALoss")
-        if crops is not None and crops < 1:
-            raise ValueError(f"crops must be at least 1, got {crops}")
-        self.crops = crops
+        check_model("MoEAGIQALoss", self.scorer, MoEAGIQA, "a MoE-AGIQA")
+        self.crops = check_count("crops", crops)
         self.seed = seed
         self.tokenizer = WordPiece.load(tokenizer) if isinstance(tokenizer, (str, Path)) else tokenizer
         self.register_buffer("prompt_ids", None, persistent=False)
@@ -80,8 +79,8 @@ class MoEAGIQALoss(IQALoss):
         tokens = cast(MoEAGIQA, self.scorer).tokenize(prompts, self.tokenizer)
         self.prompt_ids, self.prompt_mask = tokens.ids, tokens.mask
 
-    def conditions(self, part: slice = WHOLE) -> dict[str, Any]:
+    def conditions(self, rows: slice = WHOLE) -> dict[str, Any]:
         """The prompts and where the crops are."""
-        part = part if self.prompt_ids.shape[0] > 1 else WHOLE  # one prompt is for all images
-        prompts = PromptTokens(self.prompt_ids[part], self.prompt_mask[part])
+        rows = rows if self.prompt_ids.shape[0] > 1 else WHOLE  # one prompt is for all images
+        prompts = PromptTokens(self.prompt_ids[rows], self.prompt_mask[rows])
         return {"prompts": prompts, "crops": self.crops, "seed": self.seed}

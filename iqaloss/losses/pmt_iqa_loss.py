@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from iqaloss._errors import check_choice
+from iqaloss.losses.checks import check_model
 from iqaloss.losses.functional import nr_loss
 from iqaloss.losses.iqa_loss import IQALoss
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
@@ -36,8 +37,8 @@ class PMTIQALoss(IQALoss):
         >>> import torch
         >>> from iqaloss import create_scorer
         >>> loss_fn = PMTIQALoss(create_scorer("pmt-iqa", weights=None, trunk="resnet10t"), use="level")
-        >>> value, parts = loss_fn(torch.rand(1, 3, 64, 64), return_terms=True)
-        >>> list(parts)
+        >>> value, terms = loss_fn(torch.rand(1, 3, 64, 64), return_terms=True)
+        >>> list(terms)
         ['level']
     """
 
@@ -45,9 +46,9 @@ class PMTIQALoss(IQALoss):
         self, scorer: str | Scorer = "pmt-iqa", mode: str = "nr", *, use: str = "score", **options: Any
     ) -> None:
         super().__init__(scorer, mode, **options)
-        if not isinstance(self.scorer, PMTIQA):
-            raise ValueError(f"PMTIQALoss needs a PMT-IQA scorer, got {self.scorer.card.name!r}; see IQALoss")
+        model = check_model("PMTIQALoss", self.scorer, PMTIQA, "a PMT-IQA")
         self.use = check_choice("use", use, USES)
+        self.best_level = float(model.config.levels - 1)
 
     def nr_request(self) -> Request:
         """Asks for the score or for the expected level."""
@@ -57,10 +58,10 @@ class PMTIQALoss(IQALoss):
 
     def nr_terms(self, output: ScoreOutput) -> dict[str, Tensor]:
         """The score, or the expected level in units of the best one."""
-        if self.use == "score":
-            return super().nr_terms(output)
-        best = float(self.scorer.config.levels - 1)
-        return {"level": nr_loss(output.extras["expected_level"], best)}
+        if self.use == "level":
+            return {"level": nr_loss(output.extras["expected_level"], self.best_level)}
+        worst, best = self.scorer.card.score_range
+        return {"score": nr_loss(output.score, best, worst)}
 
     def extra_repr(self) -> str:
         """Describes the loss in ``repr``."""

@@ -1,63 +1,135 @@
-"""How a frozen network runs, not what it says: precision, memory format, and what is kept for the way back."""
+"""How a frozen scorer runs, not what it says: precision, memory format, and what is kept for the way back."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.utils import checkpoint as checkpointing
 
 from iqaloss._errors import check_choice
+from iqaloss.losses.checks import check_count, check_switch
+from iqaloss.losses.encoded import EncodedTarget
+from iqaloss.losses.micro_batches import WHOLE, Terms, rows_of, score_in_micro_batches
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.layers.stacked import StackedLinear
 
-PRECISIONS: dict[str | None, torch.dtype | None] = {None: None, "fp32": torch.float32, "bf16": torch.bfloat16}
+PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Context = contextlib.AbstractContextManager[Any]
 _LAYERS = (nn.Conv2d, nn.Linear, StackedLinear)
 
 
-def run_scorer(
-    scorer: Scorer,
-    images: Tensor,
-    request: Request,
-    conditions: Mapping[str, Any],
-    *,
-    precision: str | None,
-    checkpoint: bool,
-    channels_last: bool,
-) -> ScoreOutput:
-    """Runs a frozen scorer.
+class Asks(Protocol):
+    """What a loss asks of a scorer, and what it makes of the answer."""
 
-    Args:
+    def request(self) -> Request:
+        """What is computed of the prediction."""
+        ...
+
+    def compared_features(self) -> tuple[str, ...]:
+        """Which feature maps are computed of the target."""
+        ...
+
+    def conditions(self, rows: slice) -> dict[str, Any]:
+        """What the scorer takes beside some images of the batch."""
+        ...
+
+    def terms(self, output: ScoreOutput, reference: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The terms ``[B]`` by name, of what the scorer says and the target's features."""
+        ...
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A frozen scorer and how it runs.
+
+    Attributes:
         scorer: The scorer.
-        images: Float RGB in ``[0, 1]``, ``[B, 3, H, W]``.
-        request: What to compute.
-        conditions: What the scorer takes beside the images.
         precision: None follows the caller's autocast, ``"fp32"`` turns it off and ``"bf16"`` on.
-        checkpoint: Whether the scorer's blocks are computed again on the way back; a compiler chooses on its own.
-        channels_last: Whether the images go in with the channels last in memory, which convolutions hand on.
+        checkpoint: Whether the scorer's stages are computed again on the way back; a compiler chooses on its own.
+        channels_last: Whether images go in with the channels last in memory, which convolutions hand on; ``"auto"``
+            where that is faster.
+        micro_batch: How many images are scored at a time, each group's graph dropped before the next; None for all.
+        convolutional: Whether the scorer is a network of convolutions, see :func:`is_convolutional`.
     """
-    dtype = PRECISIONS[precision]
-    cast: Context = contextlib.nullcontext()
-    if dtype is not None:
-        cast = torch.autocast(images.device.type, torch.bfloat16, enabled=dtype is torch.bfloat16)
-    again: Context = contextlib.nullcontext()
-    if checkpoint and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-        again = recomputed(stages(scorer))
-    with cast, again:
-        if channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        return scorer(images, request, **conditions)
+
+    scorer: Scorer = field(repr=False)
+    precision: str | None = None
+    checkpoint: bool = False
+    channels_last: bool | str = "auto"
+    micro_batch: int | None = None
+    convolutional: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Checks the options."""
+        if self.precision is not None:
+            check_choice("precision", self.precision, PRECISIONS)
+        check_switch("checkpoint", self.checkpoint)
+        check_channels_last(self.channels_last)
+        check_count("micro_batch", self.micro_batch)
+        object.__setattr__(self, "convolutional", is_convolutional(self.scorer))
+
+    def score(
+        self, loss: Asks, images: Tensor, target: Tensor | EncodedTarget | None, rows: slice | None = None
+    ) -> Terms:
+        """Scores a batch and returns the loss's terms ``[B]`` by name, and their sum.
+
+        Args:
+            loss: What is asked, and what becomes of the answer.
+            images: The prepared prediction.
+            target: The prepared target, its features, or None.
+            rows: Where the images stand in the batch; None: they are all of it, and cut into micro-batches.
+        """
+        if rows is None and self.micro_batch is not None:
+            return score_in_micro_batches(
+                lambda some, rows: self.score(loss, some, None if target is None else target[rows], rows),
+                images,
+                self.micro_batch,
+            )
+        rows = rows or WHOLE
+        reference: Mapping[str, Tensor] = {} if target is None else self.reference(loss, target, rows)
+        terms = loss.terms(self.run(images, loss.request(), loss.conditions(rows)), reference)
+        return terms, torch.stack([*terms.values()]).sum(0)
+
+    def reference(self, loss: Asks, target: Tensor | EncodedTarget, rows: slice) -> dict[str, Tensor]:
+        """Returns what a target's prediction is compared with, without a graph."""
+        if isinstance(target, EncodedTarget):
+            return target.features
+        with torch.no_grad():
+            return self.run(target, Request(features=loss.compared_features()), loss.conditions(rows)).features
+
+    def encode(self, loss: Asks, target: Tensor) -> dict[str, Tensor]:
+        """Returns the features of a prepared target, without a graph, computed in micro-batches where chosen."""
+        found = [self.reference(loss, target[rows], rows) for rows in rows_of(len(target), self.micro_batch)]
+        return {name: torch.cat([each[name] for each in found]) for name in found[0]} if found[1:] else found[0]
+
+    def run(self, images: Tensor, request: Request, conditions: Mapping[str, Any]) -> ScoreOutput:
+        """Runs the scorer on prepared images ``[B, 3, H, W]`` in ``[0, 1]``."""
+        again: Context = contextlib.nullcontext()
+        if self.checkpoint and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            again = recomputed(stages(self.scorer))
+        with autocast(self.precision, images.device), again:
+            if wants_channels_last(self.channels_last, self.convolutional, images.device, images.dtype, self.precision):
+                images = images.contiguous(memory_format=torch.channels_last)
+            return self.scorer(images, request, **conditions)
+
+
+def autocast(precision: str | None, device: torch.device) -> Context:
+    """Returns the context of a loss's own precision; one that changes nothing for None."""
+    if precision is None:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16, enabled=PRECISIONS[precision] is torch.bfloat16)
 
 
 def stages(module: nn.Module) -> list[nn.Module]:
-    """Returns the parts of a network that can be computed again one by one.
+    """Returns the stages of a network that can be computed again one by one.
 
-    A part is a member of an ``nn.Sequential`` or ``nn.ModuleList`` that holds two or more convolutions or linear
+    A stage is a member of an ``nn.Sequential`` or ``nn.ModuleList`` that holds two or more convolutions or linear
     layers and no such member itself: a residual block of a convolutional backbone, a layer of a transformer.
 
     Example:
@@ -71,35 +143,35 @@ def stages(module: nn.Module) -> list[nn.Module]:
         if inner:
             found += inner
         elif isinstance(module, (nn.Sequential, nn.ModuleList)):
-            layers = sum(isinstance(part, _LAYERS) for part in child.modules())
+            layers = sum(isinstance(inside, _LAYERS) for inside in child.modules())
             found += [child] * (layers > 1)
     return found
 
 
 @contextlib.contextmanager
-def recomputed(parts: list[nn.Module]) -> Iterator[None]:
-    """Inside, the parts keep only their inputs for the backward pass, and are computed again there.
+def recomputed(modules: list[nn.Module]) -> Iterator[None]:
+    """Inside, the modules keep only their inputs for the backward pass, and are computed again there.
 
-    Parts must give the same output for the same input, as those of a frozen network do: no random state is kept.
+    They must give the same output for the same input, as those of a frozen network do: no random state is kept.
     """
-    own = [part.__dict__.get("forward") for part in parts]
-    for part in parts:
-        part.forward = functools.partial(_checkpointed, part.forward)  # type: ignore[method-assign]
+    own = [module.__dict__.get("forward") for module in modules]
+    for module in modules:
+        module.forward = functools.partial(_checkpointed, module.forward)  # type: ignore[method-assign]
     try:
         yield
     finally:
-        for part, forward in zip(parts, own):
+        for module, forward in zip(modules, own):
             if forward is None:
-                del part.forward
+                del module.forward
             else:
-                part.forward = forward  # type: ignore[method-assign]
+                module.forward = forward  # type: ignore[method-assign]
 
 
 def _checkpointed(forward: Callable[..., Any], *args: Any, **options: Any) -> Any:
     return checkpointing.checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False, **options)
 
 
-def channels_last_option(value: bool | str) -> bool | str:
+def check_channels_last(value: bool | str) -> bool | str:
     """Returns True, False or ``"auto"``; raises ``ValueError`` or ``TypeError`` for anything else."""
     if isinstance(value, bool):
         return value
@@ -108,8 +180,10 @@ def channels_last_option(value: bool | str) -> bool | str:
     return check_choice("channels_last", value, ("auto",))
 
 
-def wants_channels_last(option: bool | str, convolutional: bool, images: Tensor, precision: str | None) -> bool:
-    """Whether a network should see the images with the channels last in memory.
+def wants_channels_last(
+    option: bool | str, convolutional: bool, device: torch.device, dtype: torch.dtype, precision: str | None
+) -> bool:
+    """Whether a network should see images with the channels last in memory.
 
     ``"auto"`` says yes to a network of convolutions where these are faster so: on a CPU (by a twentieth for ResNet-50,
     by a quarter for EfficientNet-Lite0), and on a GPU in half precision, where tensor cores want it.
@@ -117,15 +191,16 @@ def wants_channels_last(option: bool | str, convolutional: bool, images: Tensor,
     Args:
         option: What the user chose.
         convolutional: See :func:`is_convolutional`.
-        images: What the network is going to see.
+        device: Where the images are.
+        dtype: Their dtype.
         precision: The loss's own precision, None for the caller's.
     """
     if isinstance(option, bool):
         return option
-    if not images.is_cuda:
+    if device.type != "cuda":
         return convolutional
     half = torch.is_autocast_enabled("cuda") if precision is None else precision == "bf16"
-    return convolutional and (half or images.dtype in (torch.float16, torch.bfloat16))
+    return convolutional and (half or dtype in (torch.float16, torch.bfloat16))
 
 
 def is_convolutional(network: nn.Module) -> bool:
@@ -137,5 +212,5 @@ def is_convolutional(network: nn.Module) -> bool:
         >>> is_convolutional(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Linear(8, 1)))
         True
     """
-    inside = sum(part.weight.numel() for part in network.modules() if isinstance(part, nn.Conv2d))
+    inside = sum(module.weight.numel() for module in network.modules() if isinstance(module, nn.Conv2d))
     return 4 * inside > sum(parameter.numel() for parameter in network.parameters())

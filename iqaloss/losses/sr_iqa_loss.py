@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from iqaloss.losses.iqa_loss import WHOLE, IQALoss
+from iqaloss.losses.checks import check_count, check_model
+from iqaloss.losses.iqa_loss import IQALoss
+from iqaloss.losses.micro_batches import WHOLE
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.sr_iqa.model import SRIQA
 
@@ -37,15 +39,10 @@ class SRIQALoss(IQALoss):
     def __init__(
         self, scorer: str | Scorer = "sr-iqa", mode: str = "nr", *, windows: int | None = 4, **options: Any
     ) -> None:
-        if windows is not None and (isinstance(windows, bool) or not isinstance(windows, int)):
-            raise TypeError(f"windows must be a whole number or None, got {windows!r}")
-        if windows is not None and windows < 1:
-            raise ValueError(f"windows must be at least 1, got {windows}")
         super().__init__(scorer, mode, **options)
-        if not isinstance(self.scorer, SRIQA):
-            raise ValueError(f"SRIQALoss needs an SR-IQA scorer, got {self.scorer.card.name!r}; see IQALoss")
-        self.windows = windows
+        check_model("SRIQALoss", self.scorer, SRIQA, "an SR-IQA")
+        self.windows = check_count("windows", windows)
 
-    def conditions(self, part: slice = WHOLE) -> dict[str, Any]:
+    def conditions(self, rows: slice = WHOLE) -> dict[str, Any]:
         """The number of windows."""
         return {"windows": self.windows}

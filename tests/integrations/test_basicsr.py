@@ -25,10 +25,10 @@ if importlib.util.find_spec("basicsr") is None:
 from iqaloss.integrations.basicsr import register, train
 from iqaloss.integrations.basicsr.__main__ import main
 from iqaloss.integrations.basicsr.compat import cpu_in_place_of_cuda, load_training_state
-from iqaloss.integrations.basicsr.losses import loss_classes, loss_options, make_loss
 from iqaloss.integrations.basicsr.metrics import calculate_iqa
 from iqaloss.integrations.basicsr.recipe import RecipeError, parse_yaml, read_recipe
 from iqaloss.losses.mdiqa_loss import MDIQALoss
+from iqaloss.losses.registry import LossSpec, list_losses, loss_options
 
 register()
 
@@ -122,16 +122,16 @@ def tensorboard_tags(folder: Path) -> set[str]:
 
 
 def test_register_twice_changes_nothing() -> None:
-    before = {name: LOSS_REGISTRY.get(name) for name in loss_classes()}
+    before = {name: LOSS_REGISTRY.get(name) for name in list_losses()}
     register()
-    assert {name: LOSS_REGISTRY.get(name) for name in loss_classes()} == before
+    assert {name: LOSS_REGISTRY.get(name) for name in list_losses()} == before
     assert "calculate_iqa" in METRIC_REGISTRY
     assert "IQASRModel" in MODEL_REGISTRY
 
 
 def test_every_loss_class_is_registered() -> None:
-    assert {"IQALoss", "MDIQALoss"} <= set(loss_classes())
-    assert set(loss_classes()) <= set(LOSS_REGISTRY.keys())
+    assert {"IQALoss", "MDIQALoss"} <= set(list_losses())
+    assert set(list_losses()) <= set(LOSS_REGISTRY.keys())
 
 
 def test_options_of_a_loss_include_its_parents() -> None:
@@ -141,7 +141,9 @@ def test_options_of_a_loss_include_its_parents() -> None:
 
 def test_stock_perceptual_slot_gets_the_value_of_the_loss(scorer: dict[str, str]) -> None:
     pair = build_loss({"type": "MDIQALoss", "weights": {"sharpness": 3.0}, "mode": "both", "scorer": scorer})
-    direct = make_loss({"type": "MDIQALoss", "weights": {"sharpness": 3.0}, "mode": "both", "scorer": scorer})
+    direct = LossSpec.read(
+        {"type": "MDIQALoss", "weights": {"sharpness": 3.0}, "mode": "both", "scorer": scorer}
+    ).build()
     pred, target = torch.rand(2, 2, 3, 64, 64)
     pred.requires_grad_()
     value, style = pair(pred, target)
@@ -179,7 +181,7 @@ def built_options(recipe: dict[str, Any], model: str) -> dict[str, Any]:
 # --- the models ---
 
 
-def test_named_losses_add_up_and_are_logged_by_part(recipe: dict[str, Any]) -> None:
+def test_named_losses_add_up_and_are_logged_by_term(recipe: dict[str, Any]) -> None:
     model = build_model(built_options(recipe, "IQASRModel"))
     lq, gt = torch.rand(2, 3, 16, 16), torch.rand(2, 3, 64, 64)
     model.feed_data({"lq": lq, "gt": gt})
@@ -190,9 +192,9 @@ def test_named_losses_add_up_and_are_logged_by_part(recipe: dict[str, Any]) -> N
     assert list(log)[:2] == ["l_pix", "l_sharp"]
     assert log["l_sharp"] + log["l_near"] == pytest.approx(total, rel=1e-4)
     for name in ("sharp", "near"):
-        parts = [value for key, value in log.items() if key.startswith(f"l_{name}_")]
-        assert len(parts) == 5
-        assert sum(parts) == pytest.approx(log[f"l_{name}"], rel=1e-4)
+        terms = [value for key, value in log.items() if key.startswith(f"l_{name}_")]
+        assert len(terms) == 5
+        assert sum(terms) == pytest.approx(log[f"l_{name}"], rel=1e-4)
     assert "l_percep" not in log
 
 
@@ -244,9 +246,9 @@ def test_metric_runs_the_scorer_once_for_a_picture(scorer: dict[str, str], monke
     from iqaloss.integrations.basicsr import metrics
 
     runs = []
-    judge = metrics._judge(json.dumps(scorer))
-    forward = judge.scorer.forward
-    monkeypatch.setattr(judge.scorer, "forward", lambda *args, **options: runs.append(1) or forward(*args, **options))
+    model = metrics._scorer(json.dumps(scorer)).scorer
+    forward = model.forward
+    monkeypatch.setattr(model, "forward", lambda *args, **options: runs.append(1) or forward(*args, **options))
     for seed in (2, 3):
         picture = np.random.default_rng(seed).integers(0, 256, (40, 40, 3), dtype=np.uint8)
         for dimension in ("score", "sharpness", "noisiness"):
@@ -351,8 +353,10 @@ def wrong(recipe: dict[str, Any], change: str) -> str:
     [
         (
             "train:iqa_opt:sharp:loss_wieght=2",
-            "train.iqa_opt.sharp: unknown option 'loss_wieght'; did you mean 'loss_w",
+            "train.iqa_opt.sharp: MDIQALoss: unknown option 'loss_wieght'; did you mean 'loss_w",
         ),
+        ("train:iqa_opt:sharp:chunk=2", "train.iqa_opt.sharp: MDIQALoss: the option 'chunk' is called 'micro_batch'"),
+        ("train:iqa_opt:sharp:scorer={name: mdiqa-mobile, weigths: a}", "did you mean 'weights'"),
         ("train:iqa_opt:sharp:mode=nf", "train.iqa_opt.sharp: unknown mode 'nf'; did you mean"),
         ("train:iqa_opt:sharp:weights={sharpnes: 2}", "did you mean 'sharpness'"),
         ("train:iqa_opt:sharp:weights={sharpness: -2}", "must be finite and not negative"),

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from iqaloss import IQALoss
-from iqaloss.integrations.pyiqa import PyiqaLoss, hidden_modules, stated_range, wrap
+from iqaloss.integrations.pyiqa import PyiqaLoss, wrap
+from iqaloss.integrations.pyiqa.networks import hidden_modules
+from iqaloss.integrations.pyiqa.scorer import stated_range
 from iqaloss.losses.checks import NonFiniteLossError
 from testing.cases import random_pair
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from iqaloss.integrations.target_pass import find_target_calls, record, replayed
+from iqaloss.integrations.pyiqa.target_pass import find_target_calls, record, replayed
 
 
 class Distance(nn.Module):

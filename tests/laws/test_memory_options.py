@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from types import SimpleNamespace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,22 +12,21 @@ from torch import Tensor, nn
 
 from iqaloss import IQALoss, MDIQALoss, create_scorer
 from iqaloss.integrations.basicsr.loss_checks import check_loss
-from iqaloss.integrations.basicsr.losses import loss_options, make_loss
 from iqaloss.losses import MoEAGIQALoss, guard
 from iqaloss.losses.checks import NonFiniteLossError
 from iqaloss.losses.inputs import crop_places, shrink, take
+from iqaloss.losses.registry import LossSpec, loss_options
 from iqaloss.losses.runner import is_convolutional, stages, wants_channels_last
 from testing.cases import CASES, Case, random_pair, tiny
 from testing.costs import NoWaiting, Peak, saved_bytes
 
 every_loss = pytest.mark.parametrize("case", CASES, ids=str)
-OPTIONS = {"checkpoint": True, "channels_last": True, "max_side": 128, "crop": 64, "chunk": 2}
+OPTIONS = {"checkpoint": True, "channels_last": True, "max_side": 128, "crop": 64, "micro_batch": 2}
 
 
 def with_options(loss: IQALoss, **options: Any) -> IQALoss:
-    """Sets options on a loss that was built already."""
-    for name, value in options.items():
-        setattr(loss, name, value)
+    """Changes how the scorer of a loss runs that was built already."""
+    loss.runner = replace(loss.runner, **options)
     return loss
 
 
@@ -49,7 +48,11 @@ def test_options_that_save_memory_keep_value_and_gradient(case: Case) -> None:
     pred, target = random_pair(loss, batch=3)
     value, gradient = value_and_gradient(loss, pred, target, case)
     most = gradient.abs().max().item()
-    for options, tolerance in (({"checkpoint": True}, 1e-6), ({"chunk": 2}, 1e-5), ({"channels_last": True}, 1e-4)):
+    for options, tolerance in (
+        ({"checkpoint": True}, 1e-6),
+        ({"micro_batch": 2}, 1e-5),
+        ({"channels_last": True}, 1e-4),
+    ):
         got, its = value_and_gradient(with_options(case.loss(), **options), pred, target, case)
         torch.testing.assert_close(got, value, rtol=1e-5, atol=1e-6, msg=f"{options}")
         torch.testing.assert_close(its, gradient, rtol=0, atol=min(1e-6, tolerance * most), msg=f"{options}")
@@ -60,42 +63,42 @@ def pair(**options: Any) -> tuple[MDIQALoss, Tensor, Tensor]:
     return loss, *random_pair(loss, batch=5)
 
 
-# --- chunk ---
+# --- micro-batches ---
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("encoded", [False, True])
-def test_chunks_give_every_reduction_and_its_parts(reduction: str, encoded: bool) -> None:
+def test_micro_batches_give_every_reduction_and_its_terms(reduction: str, encoded: bool) -> None:
     whole, pred, target = pair(reduction=reduction, loss_weight=0.5)
-    split, _, _ = pair(reduction=reduction, loss_weight=0.5, chunk=2)
+    split, _, _ = pair(reduction=reduction, loss_weight=0.5, micro_batch=2)
     reference = split.encode(target) if encoded else target
-    want, want_parts = whole(pred, target, return_terms=True)
-    got, parts = split(pred, reference, return_terms=True)
+    want, want_terms = whole(pred, target, return_terms=True)
+    got, terms = split(pred, reference, return_terms=True)
     torch.testing.assert_close(got, want)
-    torch.testing.assert_close(parts, want_parts)
+    torch.testing.assert_close(terms, want_terms)
     outer = torch.linspace(0.5, 2, got.numel()).view(got.shape)
     gradients = [torch.autograd.grad((value * outer).sum(), pred)[0] for value in (want, got)]
     torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=2e-6 * gradients[0].abs().max().item())
 
 
 def test_an_encoded_target_is_cut_into_its_images() -> None:
-    loss, _, target = pair(chunk=2)
+    loss, _, target = pair(micro_batch=2)
     encoded = loss.encode(target)
-    part = encoded[3:]
-    assert part.shape == (2, *target.shape[1:])
-    torch.testing.assert_close(part.features, loss.encode(target[3:]).features)
+    last = encoded[3:]
+    assert last.shape == (2, *target.shape[1:])
+    torch.testing.assert_close(last.features, loss.encode(target[3:]).features)
 
 
-def test_chunks_take_each_images_own_prompt() -> None:
+def test_micro_batches_take_each_images_own_prompt() -> None:
     prompts = torch.tensor([[1, 7, 9, 2], [1, 5, 2, 0], [1, 3, 3, 2]])
-    whole, split = (MoEAGIQALoss(prompts, scorer=tiny("moe-agiqa"), chunk=chunk) for chunk in (None, 2))
+    whole, split = (MoEAGIQALoss(prompts, scorer=tiny("moe-agiqa"), micro_batch=size) for size in (None, 2))
     pred, _ = random_pair(whole, batch=3)
     torch.testing.assert_close(split(pred), whole(pred))
 
 
 @pytest.mark.parametrize("mode", ["nr", "both"])
-def test_with_chunks_a_larger_batch_adds_the_images_gradient_only(mode: str) -> None:
-    loss = MDIQALoss(mode=mode, scorer=tiny("mdiqa-mobile"), chunk=2)
+def test_with_micro_batches_a_larger_batch_adds_the_images_gradient_only(mode: str) -> None:
+    loss = MDIQALoss(mode=mode, scorer=tiny("mdiqa-mobile"), micro_batch=2)
     found = {}
     for batch in (2, 8):
         pred, target = random_pair(loss, batch=batch)
@@ -105,20 +108,20 @@ def test_with_chunks_a_larger_batch_adds_the_images_gradient_only(mode: str) -> 
         found[batch] = (saved, peak.most, pred.numel() * pred.element_size())
     image = found[8][2] - found[2][2]
     assert found[8][0] == found[2][0] + image  # nothing but the gradient stays
-    # Alive at once, beside one chunk: the images in the clamp's steps, the target's, and the gradient twice.
+    # Alive at once, beside one micro-batch: the images in the clamp's steps, the target's, and the gradient twice.
     assert found[8][1] <= found[2][1] + 8 * image
     plain = MDIQALoss(mode=mode, scorer=loss.scorer)
     assert found[8][0] < 0.2 * saved_bytes(lambda: plain(pred, target), known(loss, pred, target))[0]
 
 
-def test_a_second_derivative_of_chunks_is_an_error() -> None:
-    loss, pred, target = pair(chunk=2)
-    with pytest.raises(RuntimeError, match="chunk= has first derivatives only"):
+def test_a_second_derivative_of_micro_batches_is_an_error() -> None:
+    loss, pred, target = pair(micro_batch=2)
+    with pytest.raises(RuntimeError, match="micro_batch= has first derivatives only"):
         torch.autograd.grad(loss(pred, target), pred, create_graph=True)
 
 
-def test_chunks_keep_no_graph_under_no_grad() -> None:
-    loss, pred, target = pair(chunk=2)
+def test_micro_batches_keep_no_graph_under_no_grad() -> None:
+    loss, pred, target = pair(micro_batch=2)
     for context in (torch.no_grad(), torch.inference_mode()):
         with context:
             assert not loss(pred, target).requires_grad
@@ -155,7 +158,7 @@ def test_checkpoints_leave_the_scorer_as_it_was() -> None:
     assert pred.grad is not None
 
 
-# --- views ---
+# --- inputs ---
 
 
 @pytest.mark.parametrize("mode", ["nr", "fr", "both"])
@@ -179,7 +182,7 @@ def test_a_crop_is_the_same_for_both_images_and_follows_the_seed() -> None:
     torch.manual_seed(3)
     value = loss(pred, target)
     torch.manual_seed(3)
-    places = crop_places(pred, 64)
+    places = crop_places(3, (80, 96), 64)
     torch.testing.assert_close(value, whole(take(pred, *places), take(target, *places)))
     torch.manual_seed(3)
     assert torch.equal(loss(pred, target), value)
@@ -187,8 +190,8 @@ def test_a_crop_is_the_same_for_both_images_and_follows_the_seed() -> None:
     value.backward()
     assert ((pred.grad != 0).any(dim=1).flatten(1).sum(1) <= 64 * 64).all()
     torch.manual_seed(3)
-    chunked = MDIQALoss(mode="both", scorer=loss.scorer, crop=64, chunk=1)
-    torch.testing.assert_close(chunked(pred, target), value)
+    split = MDIQALoss(mode="both", scorer=loss.scorer, crop=64, micro_batch=1)
+    torch.testing.assert_close(split(pred, target), value)
 
 
 def test_a_crop_of_identical_images_is_at_the_minimum() -> None:
@@ -198,11 +201,11 @@ def test_a_crop_of_identical_images_is_at_the_minimum() -> None:
 
 
 def test_crops_lie_anywhere_in_the_image() -> None:
-    rows, columns = crop_places(torch.empty(4000, 3, 6, 5), 4)
+    rows, columns = crop_places(4000, (6, 5), 4)
     assert rows.shape == columns.shape == (4000, 4)
     assert rows[:, 0].unique().tolist() == [0, 1, 2]
     assert columns[:, 0].unique().tolist() == [0, 1]
-    whole = crop_places(torch.empty(2, 3, 3, 5), 4)[0]
+    whole = crop_places(2, (3, 5), 4)[0]
     assert whole.tolist() == [[0, 1, 2]] * 2
 
 
@@ -223,13 +226,13 @@ def test_channels_last_reaches_the_network() -> None:
 
 
 def test_channels_last_is_chosen_for_convolutions_where_it_is_faster() -> None:
-    on_cpu = torch.empty(1)
-    on_gpu = SimpleNamespace(is_cuda=True, dtype=torch.float32)
-    assert wants_channels_last("auto", True, on_cpu, None)
-    assert not wants_channels_last("auto", False, on_cpu, None)
-    assert wants_channels_last(True, False, on_cpu, None)
-    assert wants_channels_last("auto", True, on_gpu, "bf16")  # type: ignore[arg-type]
-    assert not wants_channels_last("auto", True, on_gpu, "fp32")  # type: ignore[arg-type]
+    on_cpu, on_gpu = ((torch.device(name), torch.float32) for name in ("cpu", "cuda"))
+    assert wants_channels_last("auto", True, *on_cpu, None)
+    assert not wants_channels_last("auto", False, *on_cpu, None)
+    assert wants_channels_last(True, False, *on_cpu, None)
+    assert wants_channels_last("auto", True, *on_gpu, "bf16")
+    assert not wants_channels_last("auto", True, *on_gpu, "fp32")
+    assert wants_channels_last("auto", True, torch.device("cuda"), torch.float16, None)
 
 
 def test_scorers_are_told_apart_by_where_their_weights_are() -> None:
@@ -250,7 +253,7 @@ def test_scorers_are_told_apart_by_where_their_weights_are() -> None:
         ({"max_side": 64.0}, TypeError, "max_side must be a whole number or None, got 64.0"),
         ({"crop": 8}, ValueError, "crop must be at least 32"),
         ({"crop": True}, TypeError, "crop must be a whole number"),
-        ({"chunk": 0}, ValueError, "chunk must be at least 1, got 0"),
+        ({"micro_batch": 0}, ValueError, "micro_batch must be at least 1, got 0"),
     ],
 )
 def test_a_wrong_option_is_told(options: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -281,8 +284,8 @@ def test_basicsr_recipes_take_the_options() -> None:
     assert not check_loss("train.perceptual_opt", options)
     assert "crop must be at least 32" in check_loss("train.perceptual_opt", {**options, "crop": 4})[0]
     assert set(OPTIONS) <= set(loss_options(MDIQALoss))
-    loss = make_loss(options, {'"mdiqa-mobile"': tiny("mdiqa-mobile")})
-    assert {name: getattr(loss, name) for name in OPTIONS} == OPTIONS
+    loss = LossSpec.read(options).build(tiny("mdiqa-mobile"))
+    assert {name: getattr(loss.runner, name, None) or getattr(loss.inputs, name, None) for name in OPTIONS} == OPTIONS
     pred, target = random_pair(loss, batch=3)
     loss(pred, target).backward()
     assert pred.grad is not None

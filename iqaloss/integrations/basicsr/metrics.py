@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from iqaloss._errors import check_choice, unknown_name
-from iqaloss.integrations.basicsr.losses import make_scorer
+from iqaloss.losses.scorer_spec import ScorerSpec
 from iqaloss.scorers.base import Request
 
 OVERALL = "score"
@@ -21,16 +21,16 @@ OVERALL = "score"
 _KNOWN = ("img", "img2", "crop_border", "scorer", "dimension", "input_order", "better")
 
 
-class Judge:
-    """A scorer that remembers its last verdict: validation asks for one picture's dimensions one by one.
+class LastPicture:
+    """A scorer that remembers its last picture: validation asks for one picture's dimensions one by one.
 
     Args:
-        spec: What :func:`.losses.make_scorer` takes.
+        spec: A registered name, or a mapping with ``name`` and options.
     """
 
     def __init__(self, spec: str | Mapping[str, Any]) -> None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.scorer = make_scorer(spec).to(device)
+        self.scorer = ScorerSpec.read(spec).build().to(device)
         self._last: tuple[str, dict[str, float]] = ("", {})
 
     def __call__(self, image: np.ndarray) -> dict[str, float]:
@@ -47,8 +47,8 @@ class Judge:
 
 
 @lru_cache(maxsize=4)
-def _judge(key: str) -> Judge:
-    return Judge(json.loads(key))
+def _scorer(key: str) -> LastPicture:
+    return LastPicture(json.loads(key))
 
 
 def calculate_iqa(
@@ -86,7 +86,7 @@ def calculate_iqa(
         raise ValueError(f"calculate_iqa needs a uint8 BGR image [H, W, 3], got {img.dtype} {list(img.shape)}")
     if crop_border:
         picture = picture[crop_border:-crop_border, crop_border:-crop_border]
-    scores = _judge(json.dumps(scorer, default=str))(picture[:, :, ::-1])
+    scores = _scorer(json.dumps(scorer, default=str))(picture[:, :, ::-1])
     if dimension not in scores:
         raise ValueError(unknown_name("dimension", dimension, scores))
     return scores[dimension]

@@ -30,7 +30,7 @@ def grouped(train: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class NamedLosses:
-    """Mixed into a BasicSR model: reads ``train.iqa_opt`` and logs each part as ``l_<name>_<part>``."""
+    """Mixed into a BasicSR model: reads ``train.iqa_opt`` and logs each term as ``l_<name>_<term>``."""
 
     opt: dict[str, Any]
     log_dict: dict[str, float]
@@ -42,11 +42,11 @@ class NamedLosses:
         super().__init__(opt)  # type: ignore[call-arg]
 
     def reduce_loss_dict(self, loss_dict: dict[str, Tensor]) -> dict[str, float]:
-        """Reports the parts in place of their sum."""
+        """Reports the terms in place of their sum."""
         group = getattr(self, "cri_perceptual", None)
-        if isinstance(group, LossGroup) and group.parts:
+        if isinstance(group, LossGroup) and group.terms:
             stock = {key: value for key, value in loss_dict.items() if key not in ("l_percep", "l_g_percep")}
-            loss_dict, group.parts = {**stock, **group.parts}, {}
+            loss_dict, group.terms = {**stock, **group.terms}, {}
         reduced: dict[str, float] = super().reduce_loss_dict(loss_dict)  # type: ignore[misc]
         return reduced
 

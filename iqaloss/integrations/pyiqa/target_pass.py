@@ -78,8 +78,8 @@ def find_target_calls(net: nn.Module, target: Tensor) -> tuple[TargetCall, ...]:
         >>> [(call.module, call.turn) for call in find_target_calls(Distance(), torch.rand(2, 3, 8, 8))]
         [('features', 1)]
     """
-    first = _guard(net, target.flip(0, -1), target)
-    second = {(one.call.module, one.call.turn): one for one in _guard(net, target.flip(-1), target)}
+    first = _watched(net, target.flip(0, -1), target)
+    second = {(one.call.module, one.call.turn): one for one in _watched(net, target.flip(-1), target)}
     calls, inside = [], set().union(*(one.inner for one in first))
     for one in first:
         other = second.get((one.call.module, one.call.turn))
@@ -144,7 +144,7 @@ def _between(net: nn.Module, names: set[str], around: Callable[[str, int, Callab
                 module.forward = own[name]  # type: ignore[method-assign]
 
 
-def _guard(net: nn.Module, pred: Tensor, target: Tensor) -> list[_Seen]:
+def _watched(net: nn.Module, pred: Tensor, target: Tensor) -> list[_Seen]:
     turns: Counter[str] = Counter()
     frames = [_Frame()]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,15 @@ def loss_options(loss: type[nn.Module]) -> dict[str, Any]:
     return options
 
 
+def check_loss_options(loss: type[IQALoss], given: Iterable[str]) -> None:
+    """Raises ``ValueError`` for an option that a loss does not take, with the nearest one or the new name."""
+    allowed = loss_options(loss)
+    for name in given:
+        if name in RENAMED and name not in allowed:
+            raise ValueError(f"{loss.__name__}: the option {name!r} is called {RENAMED[name]!r} today")
+    check_options(given, allowed, loss.__name__)
+
+
 @dataclass(frozen=True)
 class LossSpec:
     """A loss as a recipe says it, read once.
@@ -116,12 +125,9 @@ class LossSpec:
         if not isinstance(options, Mapping):
             raise ValueError(f"a loss is a mapping with a type, such as {{type: MDIQALoss}}, got {options!r}")
         loss = loss_class(options.get("type"))
-        allowed = loss_options(loss)
         rest = {str(key): value for key, value in options.items() if key not in ("type", "scorer")}
-        for old in [name for name in rest if name in RENAMED and name not in allowed]:
-            raise ValueError(f"{loss.__name__}: the option {old!r} is called {RENAMED[old]!r} today")
-        check_options(rest, allowed, loss.__name__)
-        return cls(loss, ScorerSpec.read(options.get("scorer", allowed["scorer"])), rest)
+        check_loss_options(loss, rest)
+        return cls(loss, ScorerSpec.read(options.get("scorer", loss_options(loss)["scorer"])), rest)
 
     def check(self) -> None:
         """Raises what building would, without building the scorer: the loss itself judges its options' values.

@@ -27,8 +27,7 @@ from iqaloss.integrations.basicsr.__main__ import main
 from iqaloss.integrations.basicsr.compat import cpu_in_place_of_cuda, load_training_state
 from iqaloss.integrations.basicsr.metrics import calculate_iqa
 from iqaloss.integrations.basicsr.recipe import RecipeError, parse_yaml, read_recipe
-from iqaloss.losses.mdiqa_loss import MDIQALoss
-from iqaloss.losses.registry import LossSpec, list_losses, loss_options
+from iqaloss.losses.registry import LossSpec, list_losses
 
 register()
 
@@ -132,11 +131,6 @@ def test_register_twice_changes_nothing() -> None:
 def test_every_loss_class_is_registered() -> None:
     assert {"IQALoss", "MDIQALoss"} <= set(list_losses())
     assert set(list_losses()) <= set(LOSS_REGISTRY.keys())
-
-
-def test_options_of_a_loss_include_its_parents() -> None:
-    assert {"weights", "form", "loss_weight", "clamp"} <= set(loss_options(MDIQALoss))
-    assert "options" not in loss_options(MDIQALoss)
 
 
 def test_stock_perceptual_slot_gets_the_value_of_the_loss(scorer: dict[str, str]) -> None:

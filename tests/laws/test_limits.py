@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -23,6 +24,7 @@ from testing.cases import CASES, Case, random_pair, tiny
 from testing.costs import NoWaiting, flops, saved_bytes
 
 every_loss = pytest.mark.parametrize("case", CASES, ids=str)
+Build = Callable[[Case], IQALoss]
 
 PRODUCTS = {"aten.bmm": 2.0, "aten._scaled_dot_product": 2.5}
 """Products of two tensors that both depend on the image: each has two derivatives, so that the way back costs twice
@@ -43,18 +45,13 @@ class Costs:
     saved_with_target: int
 
 
-def request_of(loss: IQALoss) -> Request:
-    request = Request() if loss.mode == "fr" else loss.nr_request()
-    return request if loss.mode == "nr" else request | loss.fr_request()
-
-
 def tensors_of(scorer: Scorer, *images: Tensor) -> list[Tensor]:
     return [*scorer.parameters(), *scorer.buffers(), *images]
 
 
 @functools.cache
-def costs(case: Case) -> Costs:
-    loss = case.loss()
+def costs(case: Case, build: Build) -> Costs:
+    loss = build(case)
     scorer = loss.scorer
     pred, target = random_pair(loss)
     target.requires_grad_()
@@ -69,26 +66,26 @@ def costs(case: Case) -> Costs:
     forward, value = flops(step, encoded)
     backward, _ = flops(torch.autograd.grad, value, pred)
     whole, _ = flops(lambda: step(target).backward())
-    bare, _ = flops(lambda: scorer(pred, request_of(loss), **loss.conditions()))
+    bare, _ = flops(lambda: scorer(pred, loss.request(), **loss.conditions()))
     compared = Request(features=loss.compared_features())
     bare_target, _ = flops(lambda: scorer(target, compared, **loss.conditions())) if case.compares else (Counter(), 0)
     saved, _ = saved_bytes(lambda: step(encoded), known)
     saved_with_target, _ = saved_bytes(lambda: step(target), known)
-    saved_bare, _ = saved_bytes(lambda: scorer(pred, request_of(loss), **loss.conditions()), known)
+    saved_bare, _ = saved_bytes(lambda: scorer(pred, loss.request(), **loss.conditions()), known)
     return Costs(forward, backward, whole, bare, bare_target, saved, saved_bare, saved_with_target)
 
 
 @every_loss
-def test_backward_flops_are_at_most_forward_flops(case: Case) -> None:
+def test_backward_flops_are_at_most_forward_flops(case: Case, build: Build) -> None:
     """No weight gradient: 2 % are left for attention, whose products have two derivatives."""
-    found = costs(case)
+    found = costs(case, build)
     assert 0 < found.backward.total() <= 1.02 * found.forward.total()
 
 
 @every_loss
-def test_without_attention_backward_flops_never_exceed_forward_flops(case: Case) -> None:
+def test_without_attention_backward_flops_never_exceed_forward_flops(case: Case, build: Build) -> None:
     """What exceeds one forward is attention's second derivative, and nothing else."""
-    found = costs(case)
+    found = costs(case, build)
     allowed = 0.0
     for operator, count in found.forward.items():
         allowed += count * next((factor for name, factor in PRODUCTS.items() if operator.startswith(name)), 1.0)
@@ -100,25 +97,25 @@ def test_without_attention_backward_flops_never_exceed_forward_flops(case: Case)
 
 
 @every_loss
-def test_a_step_costs_the_bare_network_and_no_more(case: Case) -> None:
+def test_a_step_costs_the_bare_network_and_no_more(case: Case, build: Build) -> None:
     """Forward of the prediction, backward of the prediction, forward of the target; encoded, without the last."""
-    found = costs(case)
+    found = costs(case, build)
     assert found.forward.total() == found.bare.total()
     assert found.whole.total() <= found.bare.total() + found.backward.total() + found.bare_target.total()
 
 
 @every_loss
-def test_saved_bytes_are_those_of_the_bare_network(case: Case) -> None:
-    found = costs(case)
+def test_saved_bytes_are_those_of_the_bare_network(case: Case, build: Build) -> None:
+    found = costs(case, build)
     assert 0 < found.saved <= 1.05 * found.saved_bare
     assert found.saved_with_target == found.saved
 
 
 @every_loss
-def test_nothing_is_saved_for_the_target(case: Case) -> None:
+def test_nothing_is_saved_for_the_target(case: Case, build: Build) -> None:
     if not case.compares:
         pytest.skip("a no-reference loss has no target")
-    loss = case.loss()
+    loss = build(case)
     target = random_pair(loss)[1].requires_grad_()
     kept: list[Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
@@ -131,9 +128,9 @@ def test_nothing_is_saved_for_the_target(case: Case) -> None:
 
 
 @every_loss
-def test_every_layer_that_runs_changes_the_loss(case: Case) -> None:
+def test_every_layer_that_runs_changes_the_loss(case: Case, build: Build) -> None:
     """Heads of weight zero, levels that nobody reads and whatever lies behind the last compared map stay idle."""
-    loss = case.loss()
+    loss = build(case)
     scorer, (pred, target) = loss.scorer, random_pair(loss)
     reference = loss.encode(target) if case.compares else None
     scorer.requires_grad_(True)
@@ -211,9 +208,9 @@ def test_clip_stays_idle_where_no_score_needs_it() -> None:
 
 
 @every_loss
-def test_the_forward_pass_reads_no_value(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_forward_pass_reads_no_value(case: Case, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the first call has been looked at; this CPU stands for a device that answers late."""
-    loss = case.loss()
+    loss = build(case)
     pred, target = random_pair(loss)
     loss(pred, target)
     monkeypatch.setattr(guard, "answers_at_once", lambda device: False)
@@ -229,9 +226,9 @@ RUNS_ALL = ("lar-iqa-both", "mdiqa-mobile-both", "moe-agiqa-both", "pmt-iqa-both
 @pytest.mark.parametrize(
     "case", [pytest.param(case, marks=() if str(case) in RUNS_ALL else pytest.mark.slow) for case in CASES], ids=str
 )
-def test_the_forward_pass_copies_nothing_between_host_and_device(case: Case) -> None:
+def test_the_forward_pass_copies_nothing_between_host_and_device(case: Case, build: Build) -> None:
     """On the meta device, the device's tensors are told from the host's, and none has a value to read."""
-    loss = case.loss().to("meta")
+    loss = build(case).to("meta")
     pred, target = (image.detach().to("meta") for image in random_pair(loss))
     with NoWaiting():
         value = loss(pred.requires_grad_(), target)

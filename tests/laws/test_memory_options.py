@@ -43,8 +43,8 @@ def known(loss: IQALoss, *images: Tensor) -> list[Tensor]:
 
 
 @every_loss
-def test_options_that_save_memory_keep_value_and_gradient(case: Case) -> None:
-    loss = case.loss()
+def test_options_that_save_memory_keep_value_and_gradient(case: Case, device: torch.device) -> None:
+    loss = case.loss(device)
     pred, target = random_pair(loss, batch=3)
     value, gradient = value_and_gradient(loss, pred, target, case)
     most = gradient.abs().max().item()
@@ -53,7 +53,7 @@ def test_options_that_save_memory_keep_value_and_gradient(case: Case) -> None:
         ({"micro_batch": 2}, 1e-5),
         ({"channels_last": True}, 1e-4),
     ):
-        got, its = value_and_gradient(with_options(case.loss(), **options), pred, target, case)
+        got, its = value_and_gradient(with_options(case.loss(device), **options), pred, target, case)
         torch.testing.assert_close(got, value, rtol=1e-5, atol=1e-6, msg=f"{options}")
         torch.testing.assert_close(its, gradient, rtol=0, atol=min(1e-6, tolerance * most), msg=f"{options}")
 

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor
 
 import iqaloss
@@ -89,8 +90,8 @@ def entries(way: list[tuple[str, str]]) -> Counter[str]:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if not case.compares], ids=str)
-def test_pred_makes_few_stops_and_enters_no_file_again_and_again(case: Case) -> None:
-    loss = case.loss()
+def test_pred_makes_few_stops_and_enters_no_file_again_and_again(case: Case, device: torch.device) -> None:
+    loss = case.loss(device)
     way = stops(loss, random_pair(loss)[0])
     assert way[0] == ("losses/iqa_loss.py", "forward")
     assert ("scorers/base.py", "forward") in way
@@ -99,8 +100,8 @@ def test_pred_makes_few_stops_and_enters_no_file_again_and_again(case: Case) -> 
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.label.endswith("fr")], ids=str)
-def test_with_a_target_pred_makes_one_more_stop_for_each_map(case: Case) -> None:
-    loss = case.loss()
+def test_with_a_target_pred_makes_one_more_stop_for_each_map(case: Case, device: torch.device) -> None:
+    loss = case.loss(device)
     way = stops(loss, *random_pair(loss))
     assert len(way) <= STOPS - 1 + len(loss.compared_features()), way
     assert max(entries(way).values()) <= ENTRIES, way

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
 
 import pytest
@@ -66,6 +68,25 @@ def test_set_weights_changes_the_loss_in_place(images: tuple[Tensor, Tensor]) ->
     loss = mobile()
     loss.set_weights({"sharpness": 4})
     torch.testing.assert_close(loss(images[0]), mobile(weights={"sharpness": 4})(images[0]))
+
+
+@pytest.mark.parametrize("form", ["weighted", "fused"])
+def test_weights_are_held_once_and_follow_copies_and_moves(images: tuple[Tensor, Tensor], form: str) -> None:
+    loss = mobile(weights={"sharpness": 4}, form=form)
+    want = loss(images[0])
+    for other in (copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
+        assert other.weights == loss.weights
+        torch.testing.assert_close(other(images[0]), want)
+        other.set_weights({"noisiness": 3})
+        assert loss.weights["noisiness"] == 1
+    torch.testing.assert_close(loss(images[0]), want)
+    assert not list(loss.buffers())
+    assert not loss.state_dict()
+    assert loss.to(torch.float64).weights["sharpness"] == 4
+    assert loss(images[0].double()).dtype == torch.float32
+    moved = loss.to("meta")
+    moved.set_weights({"sharpness": 2})
+    assert moved(images[0].detach().to("meta")).is_meta
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (0.0, 255.0)])

@@ -14,6 +14,7 @@ from iqaloss.losses.encoded import EncodedTarget
 from iqaloss.losses.functional import nr_loss
 from iqaloss.losses.guard import FiniteGuard
 from iqaloss.losses.iqa_loss import IQALoss
+from iqaloss.losses.registry import check_loss_options
 from iqaloss.losses.runner import autocast
 from iqaloss.scorers.base import ScoreOutput
 
@@ -44,7 +45,7 @@ def wrap(
 
     Raises:
         TypeError: If ``metric`` is no pyiqa metric.
-        ValueError: If pyiqa states no usable range and none is given.
+        ValueError: If pyiqa states no usable range and none is given, or an option is unknown.
 
     Example:
         >>> import pyiqa  # doctest: +SKIP
@@ -55,6 +56,7 @@ def wrap(
         if not hasattr(metric, attribute):
             hint = f'; create it first: pyiqa.create_metric("{metric}")' if isinstance(metric, str) else ""
             raise TypeError(f"wrap takes a metric made by pyiqa.create_metric, got {type(metric).__name__}{hint}")
+    check_loss_options(PyiqaLoss, options)
     scorer = PyiqaScorer(metric, score_range)
     return PyiqaLoss(scorer.freeze().fold() if fold else scorer, **options)
 

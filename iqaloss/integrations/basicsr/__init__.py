@@ -18,28 +18,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from iqaloss.integrations.basicsr.registering import register
+
 __all__ = ["register", "train"]
-
-
-def register() -> None:
-    """Puts the losses, the metric ``calculate_iqa`` and the models into BasicSR's registries.
-
-    Calling it again changes nothing. It first supplies what BasicSR needs of torchvision and current torchvision
-    no longer has, so that it may stand before ``import basicsr``.
-
-    Raises:
-        ImportError: If BasicSR is not installed, or cannot be imported; the message says what to install.
-
-    Example:
-        >>> register()  # doctest: +SKIP
-    """
-    from iqaloss.integrations.basicsr import losses, metrics, model
-    from iqaloss.integrations.basicsr.compat import import_basicsr
-
-    import_basicsr()
-    losses.register()
-    metrics.register()
-    model.register()
 
 
 def train(

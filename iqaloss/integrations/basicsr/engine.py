@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from iqaloss._errors import check_choice
-from iqaloss.integrations.basicsr import register
 from iqaloss.integrations.basicsr.checks import check_recipe
 from iqaloss.integrations.basicsr.compat import cpu_in_place_of_cuda, load_training_state, whole_files
 from iqaloss.integrations.basicsr.progress import Advance, logging_to, progress_bar, silent
 from iqaloss.integrations.basicsr.recipe import RecipeError, complete
+from iqaloss.integrations.basicsr.registering import register
 
 LAUNCHERS = ("none", "pytorch", "slurm")
 

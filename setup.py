@@ -25,6 +25,7 @@ EXTRAS["dev"] = [
     "ruff>=0.17,<0.18",
     "mypy>=2,<3",
     "types-PyYAML",
+    "import-linter>=2.1",
     "scipy",
     "scikit-image",
     "matplotlib",

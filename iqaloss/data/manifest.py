@@ -8,53 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from iqaloss._errors import unknown_name
-
-Floats = NDArray[np.float64]
+from iqaloss.data.scales import Floats, Scale
 
 SCORE = "score"
 """Name of the overall score among the targets."""
-
-
-@dataclass(frozen=True)
-class Scale:
-    """What a column of human scores spans, and which end is good.
-
-    Attributes:
-        worst: The value of the worst image.
-        best: The value of the best image; below ``worst`` for scores that count degradation (DMOS).
-
-    Example:
-        >>> Scale(100.0, 0.0).normalize(np.array([25.0]))  # a DMOS of 25 on 0..100, turned round
-        array([0.75])
-    """
-
-    worst: float = 0.0
-    best: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not np.isfinite([self.worst, self.best]).all() or self.worst == self.best:
-            raise ValueError(f"a scale needs two different finite ends, got worst={self.worst}, best={self.best}")
-
-    def normalize(self, values: Floats) -> Floats:
-        """Maps scores to ``[0, 1]``, higher is better; what lies outside the scale stays outside."""
-        return (np.asarray(values, np.float64) - self.worst) / (self.best - self.worst)
-
-    def restore(self, values: Floats) -> Floats:
-        """Maps normalised scores back to the scale of the table."""
-        return np.asarray(values, np.float64) * (self.best - self.worst) + self.worst
-
-    @classmethod
-    def observed(cls, values: Floats, lower_is_better: bool = False) -> Scale:
-        """Returns ``[0, 1]`` when every value lies in it, and else the smallest and the largest value."""
-        low, high = float(np.min(values)), float(np.max(values))
-        if low >= 0.0 and high <= 1.0:
-            low, high = 0.0, 1.0
-        elif low == high:
-            high = low + 1.0
-        return cls(high, low) if lower_is_better else cls(low, high)
 
 
 @dataclass(frozen=True)
@@ -194,68 +153,12 @@ class Manifest:
             ValueError: If the manifest has no split column or no such split.
         """
         if self.splits is None:
-            raise ValueError(f"{self.name} has no split column; split it by group (iqaloss.data.splits)")
+            raise ValueError(
+                f"{self.name} has no official split, so {', '.join(map(repr, names))} cannot be taken from it; "
+                "split it by content group (iqaloss.data.splits)"
+            )
         known = sorted(set(self.splits))
         for name in names:
             if name not in known:
                 raise ValueError(f"{self.name}: {unknown_name('split', name, known)}")
         return self.subset(i for i, split in enumerate(self.splits) if split in names)
-
-
-def read_manifest(
-    path: str | Path,
-    images: str | Path | None = None,
-    *,
-    name: str | None = None,
-    scale: Scale | None = None,
-    lower_is_better: bool | None = None,
-    dimensions: Sequence[str] | None = None,
-    skip_bad: bool = False,
-    check: str = "header",
-) -> Manifest:
-    """Reads a CSV or Parquet table of images and human scores.
-
-    Columns, by name (letter case, spaces and underscores do not matter): ``image`` and ``score`` are needed;
-    ``std``, ``reference``, ``prompt``, ``split`` and ``group`` are read where they are; every other column with a
-    number in every row is a dimension. Common synonyms are known (``mos``, ``dmos``, ``image_name``, ...; see
-    ``iqaloss.data.columns.SYNONYMS``). Rows are grouped by ``group``, or else by ``reference``.
-
-    Args:
-        path: The table, ending in .csv, .tsv, .txt or .parquet.
-        images: Folder of the images; the table's own folder by default.
-        name: Name of the dataset; the table's own name by default.
-        scale: What the scores span. By default ``[0, 1]`` when all lie in it, and else from the smallest to the
-            largest score of the table.
-        lower_is_better: Whether a low score means a good image, for a scale that is not given. By default only a
-            column named ``dmos`` is turned round (KADID-10k's column of that name holds plain quality: read that
-            set with its layout).
-        dimensions: Names of the columns to take as dimensions; every further column of numbers by default.
-        skip_bad: Leave bad rows out (``Manifest.skipped`` lists them) instead of raising.
-        check: How hard to look at each image: ``"none"``, ``"exists"``, ``"header"`` (opens it) or ``"decode"``.
-
-    Returns:
-        The manifest.
-
-    Raises:
-        FileNotFoundError: If the table does not exist.
-        ManifestError: If rows are bad: a missing or unreadable image, a score that is no number, a duplicate.
-        ValueError: If a needed column is missing, or no good row is left.
-
-    Example:
-        >>> read_manifest("scores.csv", "photos").target()  # doctest: +SKIP
-    """
-    from iqaloss.data.columns import build
-    from iqaloss.data.tables import read_table
-
-    path = Path(path)
-    table = read_table(path)
-    return build(
-        table,
-        Path(images) if images is not None else path.parent,
-        name=name or path.stem,
-        scale=scale,
-        lower_is_better=lower_is_better,
-        dimensions=dimensions,
-        skip_bad=skip_bad,
-        check=check,
-    )

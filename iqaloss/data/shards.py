@@ -11,31 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from iqaloss.data.images import SUFFIXES
+from iqaloss.data.sources import Item, target_of
+from iqaloss.data.vocabulary import find_roles
 
 _Files = dict[str, Callable[[], bytes]]
 """Files of one sample: name to what reads it."""
 
 
 @dataclass(frozen=True)
-class Sample:
-    """An image in a shard.
+class Shards:
+    """WebDataset shards: tar files in which a sample's image may stand beside a ``.json`` with its score."""
 
-    Attributes:
-        name: Its name in the tar file.
-        read: Returns its bytes.
-        target: Its human score (``score`` or ``mos`` in the ``.json`` beside it).
-        group: Its ``group`` in the ``.json``.
-        prompt: Its ``prompt`` in the ``.json``, or the ``.txt`` beside it.
-    """
+    paths: tuple[Path, ...]
 
-    name: str
-    read: Callable[[], bytes]
-    target: float | None = None
-    group: str | None = None
-    prompt: str | None = None
+    def __iter__(self) -> Iterator[Item]:
+        for path in self.paths:
+            yield from read_shard(path)
 
 
-def read_shard(path: Path) -> Iterator[Sample]:
+def read_shard(path: Path) -> Iterator[Item]:
     """Yields the images of a shard in order; the files of a sample stand next to each other.
 
     Of a plain tar file only the headers are read, the images when they are asked for; a compressed one is read whole.
@@ -78,7 +72,7 @@ def _range(path: Path, start: int, size: int) -> bytes:
         return file.read(size)
 
 
-def _samples(path: Path, files: _Files) -> Iterator[Sample]:
+def _samples(path: Path, files: _Files) -> Iterator[Item]:
     labels: dict[str, Any] = {}
     for name, read in files.items():
         if name.endswith(".json"):
@@ -88,14 +82,14 @@ def _samples(path: Path, files: _Files) -> Iterator[Sample]:
                 raise ValueError(f"{path}: cannot read the label {name}: {error}") from error
         elif name.endswith(".txt"):
             labels.setdefault("prompt", read().decode("utf-8").strip())
-    score = next((labels[key] for key in ("score", "mos") if labels.get(key) is not None), None)
+    roles = find_roles(labels)
+    score = roles.get("score")
+    target = None if score is None else target_of(score, labels[score])
+    group, prompt = (_text(labels.get(roles.get(role, ""))) for role in ("group", "prompt"))
     for name, read in files.items():
         if name.lower().endswith(SUFFIXES):
-            group, prompt = labels.get("group"), labels.get("prompt")
-            yield Sample(
-                name,
-                read,
-                None if score is None else float(score),
-                None if group is None else str(group),
-                None if prompt is None else str(prompt),
-            )
+            yield Item(f"{path.name}/{name}", read, path, target, group, prompt)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from iqaloss._errors import missing_package, unknown_name
+from iqaloss.data.text_tables import text_rows
+from iqaloss.data.vocabulary import find_column
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx")
 
@@ -43,25 +44,15 @@ class Table:
 
     def find(self, *names: str) -> str | None:
         """Returns the table's own name of the first of the given columns that it has, or None."""
-        own = {plain(column): column for column in self.columns}
-        return next((own[plain(name)] for name in names if plain(name) in own), None)
-
-
-def plain(name: str) -> str:
-    """Returns a column name without letter case, spaces, underscores and hyphens.
-
-    Example:
-        >>> plain("Image Name")
-        'imagename'
-    """
-    return "".join(char for char in name.lower() if char not in " _-")
+        return find_column(self.columns, *names)
 
 
 def read_table(path: str | Path, header: Sequence[str] | None = None) -> Table:
     """Reads a table by its suffix.
 
     Args:
-        path: A .csv, .tsv, .txt (comma, tab or space separated), .parquet or .xlsx file.
+        path: A .csv, .tsv or .txt file (tabs, semicolons, bars, commas or spaces between cells), a .parquet or an
+            .xlsx file.
         header: Names of the columns of a text file without a header line.
 
     Raises:
@@ -86,22 +77,8 @@ def read_table(path: str | Path, header: Sequence[str] | None = None) -> Table:
 
 
 def read_text(path: Path, header: Sequence[str] | None = None) -> Table:
-    """Reads a separated text file; the separator is a tab, a comma, a semicolon or spaces, whichever line 1 has."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        first = file.readline()
-        file.seek(0)
-        separator = next((char for char in "\t,;" if char in first), None)
-        rows: list[tuple[int, list[str]]] = []
-        if separator is None:
-            rows = [(number, line.split()) for number, line in enumerate(file, start=1)]
-        else:
-            # A row that spans lines (a quoted line break) is known by its first line.
-            reader, start = csv.reader(file, delimiter=separator), 1
-            for cells in reader:
-                rows.append((start, cells))
-                start = reader.line_num + 1
-    rows = [(line, [cell.strip() for cell in cells]) for line, cells in rows]
-    rows = [(line, cells) for line, cells in rows if any(cells)]
+    """Reads a separated text file; the separator is the one that fits its lines (see :mod:`.text_tables`)."""
+    rows = list(text_rows(path))
     names = list(header) if header is not None else (rows.pop(0)[1] if rows else [])
     columns: dict[str, list[Any]] = {}
     for index, name in enumerate(names):

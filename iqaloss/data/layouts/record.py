@@ -1,4 +1,4 @@
-"""The layouts in which rated image sets are published, as data."""
+"""What is said of a layout in which a rated image set is published."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
-from iqaloss._errors import check_choice, unknown_name
-from iqaloss.data.columns import Columns, assemble
-from iqaloss.data.manifest import Manifest, Scale, read_manifest
-from iqaloss.data.tables import Table, read_table
+from iqaloss.data.scales import Scale
+from iqaloss.data.tables import Table
 
 
 @dataclass(frozen=True)
@@ -107,184 +105,11 @@ class FileIndex:
         return self.fallback / name
 
 
-def list_layouts() -> list[str]:
-    """Returns the names of all known layouts, sorted.
+def stem(name: str) -> str:
+    """Returns a file's name without folders and suffix, whichever slashes the table uses.
 
     Example:
-        >>> "koniq10k" in list_layouts()
-        True
+        >>> stem("folder\\\\I01_01_1.bmp")
+        'I01_01_1'
     """
-    return sorted(_table())
-
-
-def get_layout(name: str) -> Layout:
-    """Returns a layout by name; raises ``ValueError`` with the nearest name for an unknown one."""
-    layouts = _table()
-    check_choice("layout", name, layouts)
-    return layouts[name]
-
-
-def _table() -> Mapping[str, Layout]:
-    from iqaloss.data.layouts.published import PUBLISHED
-
-    return {layout.name: layout for layout in PUBLISHED}
-
-
-def detect_layout(folder: str | Path) -> Layout:
-    """Returns the layout that a folder holds, by the names of its score tables.
-
-    Raises:
-        ValueError: If it holds none, or several.
-    """
-    root = Path(folder)
-    fitting = [layout for layout in _table().values() if layout.find_tables(root)]
-    if len(fitting) != 1:
-        names = ", ".join(layout.name for layout in fitting)
-        what = f"fits several layouts ({names}); name one" if fitting else "holds the score tables of no known layout"
-        raise ValueError(f"{root} {what}. Known: {', '.join(list_layouts())}")
-    return fitting[0]
-
-
-def read_layout(
-    name: str,
-    folder: str | Path,
-    *,
-    splits: Sequence[str] | None = None,
-    skip_bad: bool = False,
-    check: str = "header",
-) -> Manifest:
-    """Reads a rated image set in the layout in which it is published.
-
-    Args:
-        name: A name out of :func:`list_layouts`.
-        folder: The set's folder, unpacked as it was published.
-        splits: Official splits to keep; all by default, save tables that are read on request only (BIQ2021's test).
-        skip_bad: Leave bad rows out instead of raising.
-        check: How hard to look at each image (see :func:`iqaloss.data.manifest.read_manifest`).
-
-    Returns:
-        The manifest, with the published scale, direction and content groups.
-
-    Raises:
-        FileNotFoundError: If the folder or its score table does not exist.
-        ManifestError: If rows are bad and ``skip_bad`` is false.
-        ValueError: If the layout or a split is unknown.
-
-    Example:
-        >>> read_layout("koniq10k", "data/koniq10k", splits=["test"])  # doctest: +SKIP
-    """
-    layout, root = get_layout(name), Path(folder)
-    if not root.is_dir():
-        raise FileNotFoundError(f"no such folder: {root}")
-    if splits is not None:
-        known = [table.split for table in layout.tables if table.split is not None]
-        for split in splits if known else ():
-            if split not in known:
-                raise ValueError(f"{name}: {unknown_name('split', split, known)}")
-    found = layout.find_tables(root, splits)
-    if not found:
-        looked = "; ".join(pattern for table in layout.tables for pattern in table.patterns)
-        raise FileNotFoundError(f"{root} does not hold {layout.title}: none of these is there: {looked}")
-    parts = [_columns(layout, table, path) for table, paths in found for path in paths]
-    columns = parts[0] if len(parts) == 1 else _join(parts)
-    manifest = assemble(
-        columns,
-        FileIndex(root, layout.images),
-        name=name,
-        scale=found[0][0].scale,
-        dimension_scales=layout.dimension_scales,
-        resolve_reference=FileIndex(root, layout.references),
-        skip_bad=skip_bad,
-        check=check,
-    )
-    return manifest if splits is None or manifest.splits is None else manifest.with_split(*splits)
-
-
-def _columns(layout: Layout, spec: ScoreTable, path: Path) -> Columns:
-    table = (spec.read or read_table)(path)
-
-    def text(role: str) -> list[str] | None:
-        if role not in spec.columns:
-            return None
-        return ["" if value is None else str(value) for value in table.column(spec.columns[role])]
-
-    images = [
-        "" if value is None or value == "" else spec.image(value) for value in table.column(spec.columns["image"])
-    ]
-    reference, group, split = text("reference"), text("group"), text("split")
-    if reference is None and layout.reference is not None:
-        reference = [layout.reference(image) if image else "" for image in images]
-    if group is None and layout.group is not None:
-        group = [layout.group(image) if image else "" for image in images]
-    return Columns(
-        source=table.source,
-        lines=table.lines,
-        image=images,
-        score=table.column(spec.columns["score"]),
-        std=_std(spec, table),
-        reference=reference,
-        prompt=text("prompt"),
-        split=[spec.split] * len(table) if spec.split is not None else split,
-        group=group,
-        dimensions={name: table.column(column) for name, column in spec.dimensions.items()},
-    )
-
-
-def _std(spec: ScoreTable, table: Table) -> list[float] | None:
-    from iqaloss.data.columns import to_floats
-
-    if "std" in spec.columns:
-        return list(to_floats(table.column(spec.columns["std"])) * spec.std_factor)
-    if "variance" in spec.columns:
-        return list(to_floats(table.column(spec.columns["variance"])) ** 0.5)
-    return None
-
-
-def _join(parts: Sequence[Columns]) -> Columns:
-    """Joins tables of one set; each row keeps the line in its own table."""
-
-    def both(role: str) -> list[Any] | None:
-        values = [getattr(part, role) for part in parts]
-        return None if any(value is None for value in values) else [cell for value in values for cell in value]
-
-    return Columns(
-        source=" + ".join(part.source for part in parts) if len(parts) <= 3 else str(Path(parts[0].source).parent),
-        lines=both("lines") or [],
-        image=both("image") or [],
-        score=both("score") or [],
-        std=both("std"),
-        reference=both("reference"),
-        prompt=both("prompt"),
-        split=both("split"),
-        group=both("group"),
-        dimensions={name: [cell for part in parts for cell in part.dimensions[name]] for name in parts[0].dimensions},
-    )
-
-
-def load_data(
-    data: str | Path,
-    images: str | Path | None = None,
-    *,
-    layout: str | None = None,
-    splits: Sequence[str] | None = None,
-    skip_bad: bool = False,
-    check: str = "header",
-) -> Manifest:
-    """Reads rated images from a manifest file or from a folder in a published layout.
-
-    Args:
-        data: A table (see :func:`iqaloss.data.manifest.read_manifest`) or the folder of a published set.
-        images: Folder of a table's images; the table's own folder by default.
-        layout: Name of the folder's layout; recognised by its score tables by default.
-        splits: Splits to keep; all by default.
-        skip_bad: Leave bad rows out instead of raising.
-        check: How hard to look at each image.
-    """
-    path = Path(data)
-    if path.is_dir():
-        name = layout or detect_layout(path).name
-        return read_layout(name, path, splits=splits, skip_bad=skip_bad, check=check)
-    if layout is not None:
-        raise ValueError(f"the layout {layout!r} is that of a folder, but {path} is none")
-    manifest = read_manifest(path, images, skip_bad=skip_bad, check=check)
-    return manifest if splits is None else manifest.with_split(*splits)
+    return name.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0]

@@ -25,9 +25,9 @@ import torch
 from PIL import Image
 
 from iqaloss._processes import Ranks
-from iqaloss.data.sources import open_source
+from iqaloss.data.open import open_images
 from iqaloss.evaluation.scoring.runner import RunOptions, describe_run, score_source
-from iqaloss.evaluation.scoring.score_files import Parts
+from iqaloss.evaluation.scoring.score_files import ScoreFiles
 from iqaloss.scorers.factory import create_tiny
 
 
@@ -87,8 +87,8 @@ def main() -> None:
         sys.stderr.flush()
 
     with tempfile.TemporaryDirectory(prefix="iqaloss-scale-") as place:
-        source = open_source(write_images(Path(place) / "images", chosen.images, chosen.side, chosen.source))
-        parts = Parts(Path(place) / "scores", describe_run(scorer, options))
+        source = open_images(write_images(Path(place) / "images", chosen.images, chosen.side, chosen.source))
+        parts = ScoreFiles(Path(place) / "scores", describe_run(scorer, options))
         start = time.perf_counter()
         score_source(scorer, source, parts, options, ranks=Ranks(), progress=note)
         seconds = time.perf_counter() - start

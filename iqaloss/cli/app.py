@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from iqaloss.cli import evaluate, probe, restore, score, scorers, train
+from iqaloss.cli import evaluate, finetune, options, probe, restore, score, scorers, train
 
 HELP = """
 Frozen image quality models as losses for image restoration.
@@ -33,11 +33,15 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("probe")(probe.probe)
 app.command("scorers")(scorers.scorers)
 app.command("train")(train.train)
-app.command("finetune")(train.finetune)
+app.command("finetune")(finetune.finetune)
 
 
 def run(arguments: list[str]) -> int:
     """Runs the commands; what is wrong with what was given becomes a message, not a traceback."""
+    for old, new in options.RENAMED.items():
+        if any(word == old or word.startswith(f"{old}=") for word in arguments):
+            sys.stderr.write(f"iqaloss: {old} is called {new} now\n")
+            return 2
     try:
         status = app(arguments, standalone_mode=False)
     except (ValueError, TypeError, OSError, ImportError) as error:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from iqaloss.cli import options
+
 if TYPE_CHECKING:
-    from iqaloss.data.manifest import Manifest
+    from iqaloss.data.library import Library
     from iqaloss.data.sources import Source
     from iqaloss.evaluation.evaluate import Evaluation
 
@@ -29,23 +31,23 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Checkpoint for each scorer, in order; `default` takes the weights inside the package."),
     ] = None,
-    layout: Annotated[str | None, typer.Option(help="Layout of a published set; recognised by default.")] = None,
+    layout: options.Layout = None,
     split: Annotated[list[str] | None, typer.Option(help="Official split to use; may be repeated.")] = None,
     dimension: Annotated[
         str | None, typer.Option(help="Compare this dimension with the column of its name, not the overall score.")
     ] = None,
     per_group: Annotated[bool, typer.Option("--per-group", help="Measure each content group too.")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for results.csv, scatter plots and the scores as Parquet parts.")
+        Path | None, typer.Option(help="Folder for results.csv, scatter plots and the scores as Parquet files.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")] = False,
+    as_json: options.AsJson = False,
     bootstrap: Annotated[int, typer.Option(help="Resamples for the 95 % confidence intervals; 0 for none.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
-    batch_size: Annotated[int, typer.Option(help="Most images of one size that are scored together.")] = 8,
-    workers: Annotated[int, typer.Option(help="Threads that read and decode images.")] = 2,
-    chunk: Annotated[int, typer.Option(help="Images a Parquet part.")] = 512,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; by default this process's GPU.")] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Go on without bad rows, and say how many.")] = False,
+    batch_size: options.BatchSize = 8,
+    workers: options.Workers = 2,
+    rows: options.Rows = 512,
+    device: options.Device = None,
+    skip_bad: options.SkipBad = False,
 ) -> None:
     """Measure scorers against human scores: SRCC, PLCC (raw and fitted), KRCC, RMSE, MAE and 2AFC.
 
@@ -54,7 +56,8 @@ def evaluate(
     Example: iqaloss evaluate mdiqa-mobile --data scores.csv --images photos --out results
     """
     from iqaloss._processes import Ranks
-    from iqaloss.cli.score import ProgressLine, load_scorer
+    from iqaloss.cli.display import counted, load_scorer, total_of
+    from iqaloss.data.library import Library
     from iqaloss.evaluation.agreement.tables import to_text
     from iqaloss.evaluation.evaluate import evaluate as run
     from iqaloss.evaluation.evaluate import table_rows
@@ -63,32 +66,34 @@ def evaluate(
     _same_number("--images", images, data, "--data")
     _same_number("--weights", weights, scorers, "scorer")
     ranks = Ranks.from_environment()
+    library = Library()
     sets = [
-        _open(name, None if images is None else images[index], layout, split, dimension, skip_bad)
+        _open(name, None if images is None else images[index], layout, split, dimension, skip_bad, library)
         for index, name in enumerate(data)
     ]
-    options = RunOptions(batch_size=batch_size, workers=workers, device=device, chunk=chunk)
+    chosen = RunOptions(batch_size=batch_size, workers=workers, device=device, rows=rows)
     done: list[Evaluation] = []
     for index, name in enumerate(scorers):
         given = None if weights is None or weights[index] == "default" else weights[index]
         model = load_scorer(name, given)
         label = name if given is None or scorers.count(name) == 1 else f"{name} ({Path(given).name})"
         for dataset, source in sets:
-            with ProgressLine(ranks.rank == 0 and not as_json) as advance:
+            total = total_of(source) if ranks.world == 1 else None
+            with counted(f"{label} on {dataset}", shown=ranks.rank == 0, total=total) as add:
                 one = run(
                     model,
                     source,
                     dataset=dataset,
                     name=label,
                     folder=None if out is None else out / "scores" / _file_name(label) / _file_name(dataset),
-                    options=options,
+                    options=chosen,
                     dimension=dimension,
                     per_group=per_group,
                     skip_bad=skip_bad,
                     repeats=bootstrap,
                     seed=seed,
                     ranks=ranks,
-                    progress=advance,
+                    progress=add,
                 )
             if one is not None:
                 done.append(one)
@@ -119,51 +124,19 @@ def _open(
     splits: list[str] | None,
     dimension: str | None,
     skip_bad: bool,
+    library: Library,
 ) -> tuple[str, Source]:
     """Returns the name and the images of a rated set, with human scores that are higher for the better image."""
-    from iqaloss.data.layouts.record import load_data
-    from iqaloss.data.sources import open_source
+    from iqaloss.data.open import StreamedSet, open_rated, rated_source
 
-    path = Path(data)
-    if _is_stream(path, layout):
-        if dimension is not None or splits is not None:
-            raise ValueError(f"--dimension and --split need a table or a published set, not {data}")
-        return path.name.split(".")[0] or "data", open_source(data, images)
-    manifest = load_data(path, images, layout=layout, splits=splits, skip_bad=skip_bad)
-    if manifest.skipped:
-        typer.echo(f"{data}: {len(manifest.skipped)} bad rows left out", err=True)
-    return manifest.name, rated_files(manifest, dimension)
-
-
-def rated_files(manifest: Manifest, dimension: str | None = None) -> Source:
-    """Returns the images of a manifest with their human scores, turned so that higher is better."""
-    from iqaloss.data.manifest import SCORE
-    from iqaloss.data.sources import Files
-
-    name = dimension or SCORE
-    scale = manifest.scale if dimension is None else manifest.dimension_scales.get(name, manifest.scale)
-    target = min(scale.worst, scale.best) + manifest.target(name) * abs(scale.best - scale.worst)
-    return Files(manifest.images, target.tolist(), manifest.groups, manifest.prompts)
-
-
-def _is_stream(path: Path, layout: str | None) -> bool:
-    """Whether the data is read as a stream: shards, patterns, or Parquet files that hold the images themselves."""
-    if layout is not None:
-        return False
-    if path.is_dir():
-        return any(path.glob("*.tar")) or any(path.glob("*.parquet"))
-    if any(char in path.name for char in "*{"):
-        return True
-    if path.suffix == ".parquet" and path.is_file():
-        import pyarrow
-        import pyarrow.parquet
-
-        from iqaloss.data.sources import IMAGE_COLUMNS, find_column
-
-        schema = pyarrow.parquet.read_schema(path)
-        column = find_column(schema.names, IMAGE_COLUMNS)
-        return column is not None and not pyarrow.types.is_string(schema.field(column).type)
-    return path.suffix in (".tar", ".tgz", ".gz")
+    opened = open_rated(data, images, layout=layout, splits=splits, skip_bad=skip_bad, library=library)
+    if isinstance(opened, StreamedSet):
+        if dimension is not None:
+            raise ValueError(f"--dimension needs a table or a published set, not {data}")
+        return opened.name, opened.source
+    if opened.skipped:
+        typer.echo(f"{data}: {len(opened.skipped)} bad rows left out", err=True)
+    return opened.name, rated_source(opened, dimension)
 
 
 def _file_name(label: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,24 +41,19 @@ def probe(
     """
     from iqaloss._errors import check_device
     from iqaloss._processes import Ranks
-    from iqaloss.cli.score import load_scorer
+    from iqaloss._progress import Stages
+    from iqaloss.cli.display import load_scorer
     from iqaloss.evaluation.probes.pictures import read_pictures
     from iqaloss.evaluation.probes.report import prepared, probe_scorer
 
     place = check_device(Ranks.from_environment().device(device))
     scorer = prepared(load_scorer(name, weights), place)
     pictures = read_pictures(clean, images_limit, None if side == WHOLE else side)
-    found = probe_scorer(scorer, pictures, _advance, seed=seed)
+    with Stages() as report:
+        found = probe_scorer(scorer, pictures, report, seed=seed)
     if out is not None:
         _save(found, out)
     typer.echo(json.dumps(found.to_dict()) if as_json else found.to_text())
-
-
-def _advance(what: str, done: int, total: int) -> None:
-    """Says on a terminal how far it is."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r{what} {done}/{total}\x1b[K" + ("\n" if done == total else ""))
-        sys.stderr.flush()
 
 
 def _save(found: ProbeReport, out: Path) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,6 +15,7 @@ def scorers(
     Example: iqaloss scorers mdiqa
     """
     from iqaloss import list_scorers
+    from iqaloss.cli.display import show
     from iqaloss.scorers.registry import entry
 
     if name is not None:
@@ -30,16 +30,3 @@ def scorers(
         source = "inside the package" if card.embedded else f"iqaloss scorers {each} tells"
         rows.append({"name": each, "what": card.title, "dimensions": ", ".join(card.dimensions), "weights": source})
     show(rows, "scorers")
-
-
-def show(rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Prints rows as a table."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title)
-    for column in rows[0]:
-        table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(value if isinstance(value, str) else f"{value:.3f}" for value in row.values()))
-    Console().print(table)

@@ -137,7 +137,7 @@ def open_rated(
         "lower_is_better": lower_is_better,
         "dimensions": dimensions,
     }
-    if is_streamed(path) and layout is None:
+    if layout is None and is_streamed(path, known):
         _refuse(given, ("layout", "splits", "scale", "lower_is_better", "dimensions"), data, "read as a stream")
         return StreamedSet(name or path.name.split(".")[0].strip("*") or "data", open_images(data, images))
     if path.is_dir():
@@ -186,10 +186,12 @@ def rated_source(manifest: Manifest, dimension: str | None = None) -> Source:
     return Files(manifest.images, target.tolist(), manifest.groups, manifest.prompts)
 
 
-def is_streamed(path: Path) -> bool:
+def is_streamed(path: Path, library: Library | None = None) -> bool:
     """Whether rated images are read as a stream: shards, patterns, or Parquet files that hold the images."""
     if path.is_dir():
-        return any(file.name.endswith((*_SHARDS, ".parquet")) for file in path.iterdir()) and not fitting_layouts(path)
+        return any(file.name.endswith((*_SHARDS, ".parquet")) for file in path.iterdir()) and not fitting_layouts(
+            path, library
+        )
     if path.is_file():
         return path.name.endswith(_SHARDS) or (path.suffix.lower() == ".parquet" and holds_images(path))
     return any(char in path.name for char in "*{")

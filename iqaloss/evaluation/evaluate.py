@@ -16,7 +16,7 @@ from iqaloss.data.sources import Source
 from iqaloss.evaluation.agreement.correlations import Floats
 from iqaloss.evaluation.agreement.metrics import Metrics, measure, measure_groups
 from iqaloss.evaluation.scoring.runner import Progress, RunOptions, describe_run, score_source
-from iqaloss.evaluation.scoring.score_files import Parts
+from iqaloss.evaluation.scoring.score_files import ScoreFiles
 from iqaloss.scorers.base import Scorer
 
 
@@ -45,7 +45,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Scores:
-    """Predictions and human scores, read back from parts."""
+    """Predictions and human scores, read back from files."""
 
     pred: Floats
     target: Floats
@@ -53,7 +53,7 @@ class Scores:
     left_out: tuple[tuple[str, str], ...]
 
 
-def read_scores(parts: Parts, chunks: int, dimension: str | None = None, *, grouped: bool = True) -> Scores:
+def read_scores(files: ScoreFiles, count: int, dimension: str | None = None, *, grouped: bool = True) -> Scores:
     """Reads what is needed to measure: 16 bytes an image, and its group's name where groups are wanted.
 
     Raises:
@@ -64,19 +64,19 @@ def read_scores(parts: Parts, chunks: int, dimension: str | None = None, *, grou
     groups: list[str | None] = []
     left_out: list[tuple[str, str]] = []
     column = "score" if dimension is None else f"dimension.{dimension}"
-    for part in parts.read(chunks):
-        if column not in part and any(value is not None for value in part["score"]):
-            known = [name.removeprefix("dimension.") for name in part if name.startswith("dimension.")]
+    for found in files.read(count):
+        if column not in found and any(value is not None for value in found["score"]):
+            known = [name.removeprefix("dimension.") for name in found if name.startswith("dimension.")]
             raise ValueError(unknown_name("dimension", dimension, known))
-        good = [row for row, error in enumerate(part["error"]) if error is None]
-        left_out += [(part["image"][row], error) for row, error in enumerate(part["error"]) if error is not None]
+        good = [row for row, error in enumerate(found["error"]) if error is None]
+        left_out += [(found["image"][row], error) for row, error in enumerate(found["error"]) if error is not None]
         for row in good:
-            if part["target"][row] is None:
-                raise ValueError(f"{part['image'][row]} has no human score")
-        pred.append(np.array([part[column][row] for row in good], np.float64))
-        target.append(np.array([part["target"][row] for row in good], np.float64))
+            if found["target"][row] is None:
+                raise ValueError(f"{found['image'][row]} has no human score")
+        pred.append(np.array([found[column][row] for row in good], np.float64))
+        target.append(np.array([found["target"][row] for row in good], np.float64))
         if grouped:
-            groups += [part["group"][row] for row in good]
+            groups += [found["group"][row] for row in good]
     if not pred:
         raise ValueError("the source holds no image")
     return Scores(np.concatenate(pred), np.concatenate(target), groups, tuple(left_out))
@@ -115,7 +115,7 @@ def evaluate(
         repeats: Bootstrap resamples; 0 leaves the confidence intervals out.
         seed: Seed of the resamples.
         ranks: This process among several; read from the environment by default.
-        progress: Called with the number of images after each chunk.
+        progress: Called with the number of images after each file.
 
     Raises:
         ValueError: If images cannot be scored (all of them are listed) or have no human score.
@@ -129,12 +129,12 @@ def evaluate(
         raise ValueError("several processes need a folder that all of them see for their scores")
     with ExitStack() as stack:
         place = folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="iqaloss-"))
-        parts = Parts(place, describe_run(scorer, options))
-        summary = score_source(scorer, source, parts, options, ranks=ranks, progress=progress)
+        files = ScoreFiles(place, describe_run(scorer, options))
+        summary = score_source(scorer, source, files, options, ranks=ranks, progress=progress)
         ranks.wait()
         if ranks.rank != 0:
             return None
-        scores = read_scores(parts, summary.chunks, dimension, grouped=per_group)
+        scores = read_scores(files, summary.files, dimension, grouped=per_group)
     if scores.left_out and not skip_bad:
         raise ValueError(bad_images(dataset, scores.left_out))
     groups: dict[str, Metrics] = {}

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from iqaloss._files import replacing, write_text
 from iqaloss.data.images import open_image, to_bytes_tensor
-from iqaloss.data.layouts.record import get_layout, read_layout
-from iqaloss.data.manifest import Manifest, Scale, read_manifest
+from iqaloss.data.layouts.reading import get_layout
+from iqaloss.data.manifest import Manifest
+from iqaloss.data.open import open_rows
+from iqaloss.data.scales import Scale
 from iqaloss.data.splits import group_order
 
 LAYOUT = "biq2021"
@@ -44,9 +46,9 @@ def read_rated(folder: str | Path, split: str = "train") -> Manifest:
     """
     root = Path(folder)
     if get_layout(LAYOUT).find_tables(root, [split]):
-        rated = read_layout(LAYOUT, root, splits=[split], check="none")
+        rated = open_rows(root, layout=LAYOUT, splits=[split], check="none")
     elif split == "train" and (root / SMALL_TABLE).is_file():
-        rated = read_manifest(root / SMALL_TABLE, scale=Scale(), check="none")
+        rated = open_rows(root / SMALL_TABLE, scale=Scale(), check="none")
     else:
         tables = [name for table in get_layout(LAYOUT).tables if table.split == split for name in table.patterns]
         tables += [SMALL_TABLE] if split == "train" else []

@@ -19,11 +19,13 @@ from PIL import Image
 
 from iqaloss._processes import Ranks
 from iqaloss.cli import main
-from iqaloss.data.sources import Files, Item, open_source, sorted_names
+from iqaloss.data.folders import sorted_names
+from iqaloss.data.open import open_images
+from iqaloss.data.sources import Files, Item
 from iqaloss.evaluation.evaluate import evaluate
 from iqaloss.evaluation.scoring import runner
 from iqaloss.evaluation.scoring.runner import RunOptions, describe_run, score_source
-from iqaloss.evaluation.scoring.score_files import Parts
+from iqaloss.evaluation.scoring.score_files import ScoreFiles
 from iqaloss.scorers import checkpoints
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.factory import create_tiny
@@ -106,9 +108,9 @@ def rows_of(folder: Path, column: str = "score") -> dict[str, float]:
 
 
 def run(scorer: Scorer, source: object, folder: Path, ranks: Ranks | None = None, **options: int) -> runner.RunSummary:
-    chosen = RunOptions(**{"chunk": 4, "batch_size": 3, "workers": 2, **options})  # type: ignore[arg-type]
-    parts = Parts(folder, describe_run(scorer, chosen))
-    return score_source(scorer, source, parts, chosen, ranks=ranks or Ranks())  # type: ignore[arg-type]
+    chosen = RunOptions(**{"rows": 4, "batch_size": 3, "workers": 2, **options})  # type: ignore[arg-type]
+    files = ScoreFiles(folder, describe_run(scorer, chosen))
+    return score_source(scorer, source, files, chosen, ranks=ranks or Ranks())  # type: ignore[arg-type]
 
 
 # --- sources -------------------------------------------------------------------------------------
@@ -124,7 +126,7 @@ def test_every_source_gives_the_same_images(photos: Path, table: Path, tmp_path:
     for number, spec in enumerate(
         [photos, photos / "list.txt", table, photos / "paths.parquet", tmp_path / "held.parquet", f"{photos}/*/*.png"]
     ):
-        run(scorer, open_source(spec), tmp_path / f"out{number}")
+        run(scorer, open_images(spec), tmp_path / f"out{number}")
         found = {Path(name).stem: score for name, score in rows_of(tmp_path / f"out{number}").items()}
         assert len(found) == COUNT
         wanted = wanted or found
@@ -135,7 +137,7 @@ def test_every_source_gives_the_same_images(photos: Path, table: Path, tmp_path:
 def test_shards_give_images_and_labels(suffix: str, tmp_path: Path) -> None:
     for number in range(2):
         shard(tmp_path / f"s-{number:03d}.{suffix}", list(range(number * 5, number * 5 + 5)))
-    items = list(open_source(f"{tmp_path}/s-{{000..001}}.{suffix}"))
+    items = list(open_images(f"{tmp_path}/s-{{000..001}}.{suffix}"))
     assert [item.key for item in items] == [f"s-{i // 5:03d}.{suffix}/x/{i:04d}.png" for i in range(COUNT)]
     assert [item.target for item in items] == [truth(index) for index in range(COUNT)]
     assert {item.group for item in items} == {"shard"}
@@ -146,7 +148,7 @@ def test_shards_give_images_and_labels(suffix: str, tmp_path: Path) -> None:
 def test_a_broken_shard_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.tar").write_bytes(b"x" * 2000)
     with pytest.raises(ValueError, match=r"cannot read the shard .*bad\.tar"):
-        list(open_source(tmp_path / "bad.tar"))
+        list(open_images(tmp_path / "bad.tar"))
 
 
 @pytest.mark.parametrize("at_once", [3, 7, 1000])
@@ -159,19 +161,19 @@ def test_a_folder_is_read_in_order_whatever_fits_into_memory(at_once: int, tmp_p
 
 def test_sources_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no image or folder at .*none"):
-        open_source(tmp_path / "none-{0..3}.tar")
+        open_images(tmp_path / "none-{0..3}.tar")
     (tmp_path / "a.csv").write_text("picture,score\nx.png,1\n")
-    with pytest.raises(ValueError, match="no image column among picture, score"):
-        list(open_source(tmp_path / "a.csv"))
+    with pytest.raises(ValueError, match="no image column; it has picture, score"):
+        list(open_images(tmp_path / "a.csv"))
 
 
 # --- running -------------------------------------------------------------------------------------
 
 
 def test_scores_are_the_scorers(photos: Path, scorer: Scorer, tmp_path: Path) -> None:
-    options = RunOptions(chunk=4, dimensions=True)
-    parts = Parts(tmp_path / "out", describe_run(scorer, options))
-    assert score_source(scorer, open_source(photos), parts, options).images == COUNT
+    options = RunOptions(rows=4, dimensions=True)
+    files = ScoreFiles(tmp_path / "out", describe_run(scorer, options))
+    assert score_source(scorer, open_images(photos), files, options).images == COUNT
     found, sharp = rows_of(tmp_path / "out"), rows_of(tmp_path / "out", "dimension.sharpness")
     assert list(found) == names()
     for name in names():
@@ -183,15 +185,15 @@ def test_scores_are_the_scorers(photos: Path, scorer: Scorer, tmp_path: Path) ->
 
 @pytest.mark.parametrize("batch_size", [1, 2, 64])
 def test_batches_do_not_change_scores(batch_size: int, photos: Path, scorer: Scorer, tmp_path: Path) -> None:
-    run(scorer, open_source(photos), tmp_path / "a")
-    run(scorer, open_source(photos), tmp_path / "b", batch_size=batch_size, chunk=100, workers=1)
+    run(scorer, open_images(photos), tmp_path / "a")
+    run(scorer, open_images(photos), tmp_path / "b", batch_size=batch_size, rows=100, workers=1)
     assert rows_of(tmp_path / "b") == pytest.approx(rows_of(tmp_path / "a"), abs=1e-5)
 
 
 @pytest.mark.parametrize("world", [2, 3, 5])
 def test_ranks_share_the_work_without_overlap(world: int, photos: Path, scorer: Scorer, tmp_path: Path) -> None:
-    run(scorer, open_source(photos), tmp_path / "one", chunk=2)
-    done = [run(scorer, open_source(photos), tmp_path / "many", Ranks(rank, world), chunk=2) for rank in range(world)]
+    run(scorer, open_images(photos), tmp_path / "one", rows=2)
+    done = [run(scorer, open_images(photos), tmp_path / "many", Ranks(rank, world), rows=2) for rank in range(world)]
     assert sum(summary.scored for summary in done) == COUNT
     assert all(summary.resumed == 0 for summary in done)
     assert rows_of(tmp_path / "many") == rows_of(tmp_path / "one")
@@ -210,49 +212,49 @@ def dying(source: object, after: int) -> Iterator[Item]:
 
 def test_a_run_goes_on_where_it_stopped(photos: Path, scorer: Scorer, tmp_path: Path) -> None:
     with pytest.raises(Killed):
-        run(scorer, dying(open_source(photos), 9), tmp_path / "out")
+        run(scorer, dying(open_images(photos), 9), tmp_path / "out")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*")}
     assert len(before) == 2
-    summary = run(scorer, open_source(photos), tmp_path / "out", Ranks(0, 1))
+    summary = run(scorer, open_images(photos), tmp_path / "out", Ranks(0, 1))
     assert (summary.resumed, summary.scored) == (8, 2)
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
-    run(scorer, open_source(photos), tmp_path / "whole")
+    run(scorer, open_images(photos), tmp_path / "whole")
     assert rows_of(tmp_path / "out") == rows_of(tmp_path / "whole")
 
 
 def test_a_run_goes_on_with_another_number_of_ranks(photos: Path, scorer: Scorer, tmp_path: Path) -> None:
-    run(scorer, open_source(photos), tmp_path / "out", Ranks(1, 2))
-    done = [run(scorer, open_source(photos), tmp_path / "out", Ranks(rank, 3)) for rank in range(3)]
+    run(scorer, open_images(photos), tmp_path / "out", Ranks(1, 2))
+    done = [run(scorer, open_images(photos), tmp_path / "out", Ranks(rank, 3)) for rank in range(3)]
     assert sum(summary.resumed for summary in done) == 4
     assert set(rows_of(tmp_path / "out")) == set(names())
 
 
 def test_a_half_written_part_does_not_count(photos: Path, scorer: Scorer, tmp_path: Path) -> None:
-    run(scorer, open_source(photos), tmp_path / "out")
+    run(scorer, open_images(photos), tmp_path / "out")
     part = tmp_path / "out" / "part-00000001.parquet"
     part.rename(part.with_name(f".{part.name}.123.tmp"))
-    assert run(scorer, open_source(photos), tmp_path / "out").scored == 4
+    assert run(scorer, open_images(photos), tmp_path / "out").scored == 4
 
 
 def test_changed_images_are_scored_again(photos: Path, scorer: Scorer, tmp_path: Path) -> None:
-    run(scorer, open_source(photos), tmp_path / "out")
+    run(scorer, open_images(photos), tmp_path / "out")
     (photos / "even" / "0.png").write_bytes(encoded(77))
-    assert run(scorer, open_source(photos), tmp_path / "out").scored == 4
+    assert run(scorer, open_images(photos), tmp_path / "out").scored == 4
     (photos / "even" / "00.png").write_bytes(encoded(3))
-    assert run(scorer, open_source(photos), tmp_path / "out").scored == COUNT + 1
+    assert run(scorer, open_images(photos), tmp_path / "out").scored == COUNT + 1
 
 
 def test_the_scores_of_another_model_are_not_taken(photos: Path, scorer: Scorer, tmp_path: Path) -> None:
-    run(scorer, open_source(photos), tmp_path / "out")
+    run(scorer, open_images(photos), tmp_path / "out")
     torch.manual_seed(1)
     with pytest.raises(ValueError, match="holds the scores of another run"):
-        run(create_tiny("mdiqa-mobile"), open_source(photos), tmp_path / "out")
+        run(create_tiny("mdiqa-mobile"), open_images(photos), tmp_path / "out")
 
 
 def test_bad_images_are_rows_with_a_reason(photos: Path, scorer: Scorer, tmp_path: Path) -> None:
     (photos / "even" / "0.png").write_bytes(b"broken")
     Image.new("RGB", (5, 4)).save(photos / "odd" / "tiny.png")
-    run(scorer, open_source(photos), tmp_path / "out")
+    run(scorer, open_images(photos), tmp_path / "out")
     errors = {name: error for name, error in rows_of(tmp_path / "out", "error").items() if error}
     assert set(errors) == {"even/0.png", "odd/tiny.png"}
     assert "is no image" in errors["even/0.png"]
@@ -260,7 +262,7 @@ def test_bad_images_are_rows_with_a_reason(photos: Path, scorer: Scorer, tmp_pat
     assert sum(score is not None for score in rows_of(tmp_path / "out").values()) == COUNT - 1
 
 
-def test_images_of_one_name_do_not_confuse_a_chunk(photos: Path, scorer: Scorer, tmp_path: Path) -> None:
+def test_images_of_one_name_do_not_confuse_a_file(photos: Path, scorer: Scorer, tmp_path: Path) -> None:
     twice = Files([photos / "even" / "0.png"] * 3)
     run(scorer, twice, tmp_path / "out")
     assert run(scorer, twice, tmp_path / "out").resumed == 3
@@ -271,7 +273,7 @@ def test_the_source_is_never_held_as_a_whole(photos: Path, scorer: Scorer, tmp_p
 
     def watched() -> Iterator[Item]:
         nonlocal waiting, most
-        for item in list(open_source(photos)) * 5:
+        for item in list(open_images(photos)) * 5:
             waiting += 1
             most = max(most, waiting)
             yield item
@@ -280,13 +282,13 @@ def test_the_source_is_never_held_as_a_whole(photos: Path, scorer: Scorer, tmp_p
         nonlocal waiting
         waiting -= images
 
-    options = RunOptions(chunk=4)
-    parts = Parts(tmp_path / "out", describe_run(scorer, options))
-    score_source(scorer, watched(), parts, options, ranks=Ranks(), progress=written)
+    options = RunOptions(rows=4)
+    files = ScoreFiles(tmp_path / "out", describe_run(scorer, options))
+    score_source(scorer, watched(), files, options, ranks=Ranks(), progress=written)
     assert most <= 4
 
 
-@pytest.mark.parametrize("options", [{"batch_size": 0}, {"workers": 0}, {"chunk": -1}])
+@pytest.mark.parametrize("options", [{"batch_size": 0}, {"workers": 0}, {"rows": -1}])
 def test_options_are_checked(options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         RunOptions(**options)  # type: ignore[arg-type]
@@ -307,7 +309,7 @@ def test_evaluate_prints_json(table: Path, weights: Path, capsys: pytest.Capture
     found = json.loads(out)
     assert {"srcc", "plcc", "plcc_fit", "krcc", "rmse", "n", "ci"} <= set(found)
     assert found["n"] == COUNT
-    one = evaluate(scorer, open_source(table), dataset="scores", repeats=50)
+    one = evaluate(scorer, open_images(table), dataset="scores", repeats=50)
     assert one is not None
     assert found == json.loads(json.dumps(one.metrics.to_dict()))
 
@@ -391,12 +393,12 @@ def test_evaluate_turns_dmos_round(photos: Path, weights: Path, capsys: pytest.C
     assert found[0]["rmse"] == pytest.approx(found[1]["rmse"], abs=1e-4)
 
 
-def test_score_writes_parts_and_resumes(
+def test_score_writes_files_and_resumes(
     photos: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["score", str(photos), "--weights", str(weights), "--out", str(tmp_path / "out"), "--chunk", "4", "--json"]
+    words = ["score", str(photos), "--weights", str(weights), "--out", str(tmp_path / "out"), "--rows", "4", "--json"]
     first, again = (json.loads(call(words, capsys)[0]) for _ in range(2))
-    assert (first["images"], first["parts"], first["scored_here"]) == (COUNT, 3, COUNT)
+    assert (first["images"], first["files"], first["scored_here"]) == (COUNT, 3, COUNT)
     assert (again["scored_here"], again["resumed_here"]) == (0, COUNT)
     assert set(rows_of(tmp_path / "out")) == set(names())
     (photos / "odd" / "1.png").write_bytes(b"broken")
@@ -426,7 +428,7 @@ def test_mistakes_are_told(
 def test_two_processes_evaluate_as_one_does(
     table: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["evaluate", "mdiqa-mobile", "--weights", str(weights), "--data", str(table), "--chunk", "2", "--json"]
+    words = ["evaluate", "mdiqa-mobile", "--weights", str(weights), "--data", str(table), "--rows", "2", "--json"]
     words += ["--bootstrap", "20"]
     want = json.loads(call(words, capsys)[0])
     with socket.socket() as probe:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from iqaloss.data.layouts.record import detect_layout, get_layout, list_layouts, load_data, read_layout
+from iqaloss.data.layouts.reading import fitting_layouts, get_layout, list_layouts, read_layout
 from iqaloss.data.manifest import ManifestError
+from iqaloss.data.open import open_rows
 from iqaloss.data.splits import split_manifest
 from testing.published_copies import COPIES, Want, agiqa3k, aigciqa, biq, csiq, kadid, koniq, live, pipal, tid
 
@@ -50,14 +51,14 @@ def test_a_copy_is_read(name: str, write: Callable[[Path], Want], tmp_path: Path
 @each_copy
 def test_a_copy_is_recognised(name: str, write: Callable[[Path], Want], tmp_path: Path) -> None:
     want = write(tmp_path)
-    assert detect_layout(tmp_path).name == name
-    assert len(load_data(tmp_path)) == len(want.targets)
+    assert [layout.name for layout in fitting_layouts(tmp_path)] == [name]
+    assert len(open_rows(tmp_path)) == len(want.targets)
 
 
 @pytest.mark.parametrize("write", [kadid, tid, pipal, live, csiq, agiqa3k, aigciqa], ids=lambda write: write.__name__)
 def test_no_content_leaks_through_a_split(write: Callable[[Path], Want], tmp_path: Path) -> None:
     write(tmp_path)
-    manifest = load_data(tmp_path)
+    manifest = open_rows(tmp_path)
     parts = split_manifest(manifest, {"train": 0.5, "test": 0.5})
     assert not set(parts["train"].groups or ()) & set(parts["test"].groups or ())
     assert len(parts["train"]) + len(parts["test"]) == len(manifest)
@@ -105,9 +106,9 @@ def test_unknown_layouts_and_folders_are_named(tmp_path: Path) -> None:
         read_layout("spaq", tmp_path / "none")
     with pytest.raises(FileNotFoundError, match=r"MOS and Image attribute scores\.xlsx"):
         read_layout("spaq", tmp_path)
-    with pytest.raises(ValueError, match="no known layout"):
-        detect_layout(tmp_path)
+    with pytest.raises(ValueError, match="holds neither the score tables of a known layout nor a table"):
+        open_rows(tmp_path)
     koniq(tmp_path)
     biq(tmp_path)
     with pytest.raises(ValueError, match=r"several layouts \(koniq10k, biq2021\)"):
-        detect_layout(tmp_path)
+        open_rows(tmp_path)

@@ -11,7 +11,9 @@ from PIL import Image
 
 from iqaloss.data import splits
 from iqaloss.data.dataset import ManifestDataset, Transform, collate, load_image
-from iqaloss.data.manifest import Manifest, ManifestError, Scale, read_manifest
+from iqaloss.data.manifest import Manifest, ManifestError
+from iqaloss.data.open import open_rows
+from iqaloss.data.scales import Scale
 
 
 def picture(path: Path, size: tuple[int, int] = (8, 6), seed: int = 0) -> Path:
@@ -41,7 +43,7 @@ def test_every_column_is_read(photos: Path) -> None:
         '0.png,10,1,1.png,"a cat, sitting",train,g0,0.5,x\n'
         "2.png,30,2,,a dog,test,g1,0.75,y\n",
     )
-    manifest = read_manifest(path, photos)
+    manifest = open_rows(path, photos)
     assert len(manifest) == 2
     assert manifest.images == (photos / "0.png", photos / "2.png")
     assert manifest.scores.tolist() == [10, 30]
@@ -63,7 +65,7 @@ def test_every_column_is_read(photos: Path) -> None:
 def test_synonyms_are_known(photos: Path, header: str) -> None:
     separator = "\t" if "\t" in header else ","
     path = table(photos, f"\ufeff{header}\n0.png{separator}0.25\n1.png{separator}0.5\n")
-    assert read_manifest(path, photos).target().tolist() == [0.25, 0.5]
+    assert open_rows(path, photos).target().tolist() == [0.25, 0.5]
 
 
 def test_parquet_reads_as_csv_does(photos: Path) -> None:
@@ -71,7 +73,7 @@ def test_parquet_reads_as_csv_does(photos: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     path = photos.parent / "scores.parquet"
     parquet.write_table(arrow.table({"image": ["0.png", "1.png"], "mos": [1.0, 5.0], "contrast": [0.1, 0.9]}), path)
-    manifest = read_manifest(path, photos)
+    manifest = open_rows(path, photos)
     assert manifest.target().tolist() == [0.0, 1.0]
     assert manifest.target("contrast").tolist() == [0.1, 0.9]
     assert manifest.lines == (1, 2)
@@ -90,13 +92,13 @@ def test_parquet_reads_as_csv_does(photos: Path) -> None:
 )
 def test_scores_are_normalized_and_turned(photos: Path, scores: str, options: dict, want: list[float]) -> None:
     rows = "".join(f"{index}.png,{score}\n" for index, score in enumerate(scores.split()))
-    manifest = read_manifest(table(photos, "image,score\n" + rows), photos, **options)
+    manifest = open_rows(table(photos, "image,score\n" + rows), photos, **options)
     np.testing.assert_allclose(manifest.target(), want)
     np.testing.assert_allclose(manifest.scale.restore(manifest.target()), [float(s) for s in scores.split()])
 
 
 def test_a_dmos_column_is_turned_round(photos: Path) -> None:
-    manifest = read_manifest(table(photos, "image,dmos\n0.png,0\n1.png,80\n"), photos)
+    manifest = open_rows(table(photos, "image,dmos\n0.png,0\n1.png,80\n"), photos)
     assert manifest.target().tolist() == [1.0, 0.0]
 
 
@@ -106,7 +108,7 @@ BAD = "image,score\n0.png,0.5\nmissing.png,0.5\n1.png,nan\n2.png,\n0.png,0.6\nbr
 def test_every_bad_row_is_listed_with_its_line(photos: Path) -> None:
     (photos / "broken.png").write_bytes(b"not an image")
     with pytest.raises(ManifestError) as caught:
-        read_manifest(table(photos, BAD), photos)
+        open_rows(table(photos, BAD), photos)
     assert [(row.line, row.image) for row in caught.value.bad] == [
         (3, "missing.png"),
         (4, "1.png"),
@@ -122,7 +124,7 @@ def test_every_bad_row_is_listed_with_its_line(photos: Path) -> None:
 
 def test_skip_bad_goes_on_and_says_how_many(photos: Path) -> None:
     (photos / "broken.png").write_bytes(b"not an image")
-    manifest = read_manifest(table(photos, BAD), photos, skip_bad=True)
+    manifest = open_rows(table(photos, BAD), photos, skip_bad=True)
     assert manifest.images == (photos / "0.png", photos / "3.png")
     assert len(manifest.skipped) == 6
     assert manifest.lines == (2, 9)
@@ -131,7 +133,7 @@ def test_skip_bad_goes_on_and_says_how_many(photos: Path) -> None:
 def test_lines_are_counted_across_quoted_line_breaks(photos: Path) -> None:
     path = table(photos, 'image,score,prompt\n0.png,0.5,"two\nlines"\nmissing.png,0.5,x\n')
     with pytest.raises(ManifestError) as caught:
-        read_manifest(path, photos)
+        open_rows(path, photos)
     assert [row.line for row in caught.value.bad] == [4]
 
 
@@ -140,11 +142,11 @@ def test_a_truncated_image_is_found_by_decoding(photos: Path) -> None:
     Image.fromarray(pixels).save(photos / "cut.jpg")
     (photos / "cut.jpg").write_bytes((photos / "cut.jpg").read_bytes()[:1500])
     path = table(photos, "image,score\ncut.jpg,0.5\n0.png,0.4\n")
-    assert len(read_manifest(path, photos)) == 2
+    assert len(open_rows(path, photos)) == 2
     with pytest.raises(ManifestError, match=r"line 2: cut\.jpg: unreadable"):
-        read_manifest(path, photos, check="decode")
+        open_rows(path, photos, check="decode")
     with pytest.raises(ValueError, match=r"cut\.jpg is no image"):
-        ManifestDataset(read_manifest(path, photos))[0]
+        ManifestDataset(open_rows(path, photos))[0]
 
 
 @pytest.mark.parametrize(
@@ -160,16 +162,16 @@ def test_a_truncated_image_is_found_by_decoding(photos: Path) -> None:
 )
 def test_wrong_tables_are_named(photos: Path, text: str, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        read_manifest(table(photos, text), photos, **options)
+        open_rows(table(photos, text), photos, **options)
 
 
 def test_unknown_files_and_names_are_named(photos: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.csv"):
-        read_manifest(photos / "none.csv")
+        open_rows(photos / "none.csv")
     (photos / "scores.json").write_text("{}")
     with pytest.raises(ValueError, match=r"must end in one of \.csv"):
-        read_manifest(photos / "scores.json")
-    manifest = read_manifest(table(photos, "image,score,split\n0.png,1,train\n"), photos)
+        open_rows(photos / "scores.json")
+    manifest = open_rows(table(photos, "image,score,split\n0.png,1,train\n"), photos)
     with pytest.raises(ValueError, match="did you mean 'train'"):
         manifest.with_split("trian")
     with pytest.raises(ValueError, match="unknown target"):
@@ -184,7 +186,7 @@ def test_unknown_files_and_names_are_named(photos: Path) -> None:
 @pytest.fixture
 def manifest(photos: Path) -> Manifest:
     rows = "".join(f"{index}.png,{index},{(index + 1) % 6}.png,{10 * index}\n" for index in range(6))
-    return read_manifest(table(photos, "image,score,reference,sharpness\n" + rows), photos)
+    return open_rows(table(photos, "image,score,reference,sharpness\n" + rows), photos)
 
 
 def test_an_item_is_the_decoded_image_with_normalized_scores(manifest: Manifest) -> None:
@@ -221,7 +223,7 @@ def test_worker_processes_see_the_epoch(manifest: Manifest) -> None:
 
 
 def test_a_reference_is_cropped_and_flipped_like_its_image(manifest: Manifest, photos: Path) -> None:
-    same = read_manifest(table(photos, "image,score,reference\n0.png,1,0.png\n1.png,0,1.png\n"), photos)
+    same = open_rows(table(photos, "image,score,reference\n0.png,1,0.png\n1.png,0,1.png\n"), photos)
     dataset = ManifestDataset(same, Transform(crop=3, random=True, flip=0.5), with_reference=True)
     for epoch in range(6):
         dataset.set_epoch(epoch)
@@ -257,7 +259,7 @@ def test_a_center_crop_and_a_zero_border_are_where_they_should_be(manifest: Mani
 
 def test_images_of_different_sizes_do_not_make_a_batch(manifest: Manifest, photos: Path) -> None:
     picture(photos / "large.png", (9, 9))
-    mixed = read_manifest(table(photos, "image,score\n0.png,0\nlarge.png,1\n"), photos)
+    mixed = open_rows(table(photos, "image,score\n0.png,0\nlarge.png,1\n"), photos)
     dataset = ManifestDataset(mixed)
     with pytest.raises(ValueError, match=r"6x8, 9x9"):
         collate([dataset[0], dataset[1]])

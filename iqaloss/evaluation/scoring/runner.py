@@ -1,4 +1,4 @@
-"""Runs a scorer over a stream of images: chunks shared among processes, batches by size, memory that stays flat."""
+"""Runs a scorer over a stream of images: files shared among processes, batches by size, memory that stays flat."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from iqaloss._errors import check_device
 from iqaloss._processes import Ranks
 from iqaloss.data.images import open_image, to_bytes_tensor
 from iqaloss.data.sources import Item, Source
-from iqaloss.evaluation.scoring.score_files import Parts, Row, fingerprint
+from iqaloss.evaluation.scoring.score_files import Row, ScoreFiles, fingerprint
 from iqaloss.scorers.base import Request, Scorer
 
 Progress = Callable[[int], None]
@@ -35,17 +35,17 @@ class RunOptions:
         workers: Threads that read and decode images.
         device: Where the scorer runs; by default this process's GPU, or the CPU.
         dimensions: Whether to score the dimensions too.
-        chunk: Images a chunk: the unit that processes share, that is written and that a resumed run skips.
+        rows: Images a file of scores: the unit that processes share, that is written and that a resumed run skips.
     """
 
     batch_size: int = 8
     workers: int = 2
     device: str | None = None
     dimensions: bool = False
-    chunk: int = 512
+    rows: int = 512
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "workers", "chunk"):
+        for name in ("batch_size", "workers", "rows"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
@@ -55,23 +55,23 @@ class RunSummary:
     """What a run did.
 
     Attributes:
-        chunks: Number of chunks of the whole source.
+        files: Number of files of scores of the whole source.
         images: Number of images of the whole source.
         scored: Images that this process scored now.
         resumed: Images of this process that were scored before.
     """
 
-    chunks: int
+    files: int
     images: int
     scored: int
     resumed: int
 
 
-def chunks_of(source: Source, size: int) -> Iterator[list[Item]]:
+def batches_of_rows(source: Source, size: int) -> Iterator[list[Item]]:
     """Cuts a stream into lists of ``size`` items."""
-    stream = iter(source)
-    while chunk := list(islice(stream, size)):
-        yield chunk
+    items = iter(source)
+    while rows := list(islice(items, size)):
+        yield rows
 
 
 def score_items(
@@ -154,48 +154,48 @@ def _row(
 def score_source(
     scorer: Scorer,
     source: Source,
-    parts: Parts,
+    files: ScoreFiles,
     options: RunOptions | None = None,
     *,
     ranks: Ranks | None = None,
     progress: Progress | None = None,
 ) -> RunSummary:
-    """Scores a source into parts; what is there already is kept, and what other processes do is left to them.
+    """Scores a source into files; what is there already is kept, and what other processes do is left to them.
 
-    Memory does not depend on the number of images: the source is read as a stream, one chunk is held at a time.
+    Memory does not depend on the number of images: the source is read as a stream, one file's rows are held.
 
     Args:
         scorer: The scorer; moved to the device.
         source: The images.
-        parts: Where the scores go.
+        files: Where the scores go.
         options: How to run.
         ranks: This process among several; read from the environment by default.
-        progress: Called with the number of images after each chunk of this process.
+        progress: Called with the number of images after each file of this process.
     """
     options, ranks = options or RunOptions(), ranks or Ranks.from_environment()
     device = check_device(ranks.device(options.device))
     scorer = scorer.to(device)
-    chunks = images = scored = resumed = 0
-    for chunk, items in enumerate(chunks_of(source, options.chunk)):
-        chunks, images = chunks + 1, images + len(items)
-        if not ranks.mine(chunk):
+    count = images = scored = resumed = 0
+    for number, items in enumerate(batches_of_rows(source, options.rows)):
+        count, images = count + 1, images + len(items)
+        if not ranks.mine(number):
             continue
-        if parts.is_done(chunk, items):
+        if files.is_done(number, items):
             resumed += len(items)
         else:
             rows = dict(score_items(scorer, items, options, device))
-            parts.write(chunk, items, [rows[number] for number in range(len(items))])
+            files.write(number, items, [rows[number] for number in range(len(items))])
             scored += len(items)
         if progress is not None:
             progress(len(items))
-    return RunSummary(chunks, images, scored, resumed)
+    return RunSummary(count, images, scored, resumed)
 
 
 def describe_run(scorer: Scorer, options: RunOptions) -> dict[str, Any]:
-    """Returns what the scores depend on, for :class:`iqaloss.evaluation.scoring.score_files.Parts`."""
+    """Returns what the scores depend on, for :class:`iqaloss.evaluation.scoring.score_files.ScoreFiles`."""
     return {
         "scorer": scorer.card.name,
         "weights": fingerprint(scorer),
         "dimensions": options.dimensions,
-        "chunk": options.chunk,
+        "rows": options.rows,
     }

@@ -1,4 +1,4 @@
-"""Scores on disk: Parquet files of one chunk each, written as the work goes on and trusted when it resumes."""
+"""Scores on disk: Parquet files of so many rows each, written as the work goes on and trusted when it resumes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def fingerprint(scorer: nn.Module) -> str:
 
 
 def digest_of(items: Sequence[Item]) -> str:
-    """Returns a digest of the images of a chunk: their names, and size and time of the files that they come from."""
+    """Returns a digest of the images of a file: their names, and size and time of the files that they come from."""
     digest, stamps = hashlib.sha256(), dict[Path | None, str]()
     for item in items:
         if item.origin not in stamps:
@@ -66,15 +66,15 @@ def _stamp(path: Path | None) -> str:
         return "missing"
 
 
-class Parts:
-    """A folder of scores, a Parquet file for each chunk of the source.
+class ScoreFiles:
+    """A folder of scores, a Parquet file for so many rows of the source.
 
-    A chunk belongs to its number alone, so a run may resume with another number of processes; a part counts as done
+    A file is known by its number alone, so a run may resume with another number of processes; it counts as done
     only when it was made of the same images.
 
     Args:
         folder: The folder; made when missing.
-        run: What the scores depend on: scorer, weights, dimensions, chunk size. A folder that holds the scores of
+        run: What the scores depend on: scorer, weights, dimensions, rows of a file. A folder that holds the scores of
             another run is refused.
 
     Raises:
@@ -100,20 +100,20 @@ class Parts:
         else:
             write_bytes(note, json.dumps(described, indent=1).encode())
 
-    def path(self, chunk: int) -> Path:
-        """Returns the file of a chunk."""
-        return self.folder / f"part-{chunk:08d}.parquet"
+    def path(self, number: int) -> Path:
+        """Returns the path of a file."""
+        return self.folder / f"part-{number:08d}.parquet"
 
-    def is_done(self, chunk: int, items: Sequence[Item]) -> bool:
-        """Whether the chunk's scores are there and are of these images."""
-        path = self.path(chunk)
+    def is_done(self, number: int, items: Sequence[Item]) -> bool:
+        """Whether a file is there and its scores are of these images."""
+        path = self.path(number)
         if not path.is_file():
             return False
         metadata = self._parquet.read_schema(path).metadata or {}
         return bool(metadata.get(_DIGEST, b"").decode() == digest_of(items))
 
-    def write(self, chunk: int, items: Sequence[Item], rows: Sequence[Row]) -> None:
-        """Writes a chunk's scores to a temporary file and renames it."""
+    def write(self, number: int, items: Sequence[Item], rows: Sequence[Row]) -> None:
+        """Writes a file, whole."""
         import pyarrow as arrow
 
         names = list(next((row.dimensions for row in rows if row.dimensions), {}))
@@ -128,19 +128,19 @@ class Parts:
             values = [None if row.dimensions is None else row.dimensions.get(name) for row in rows]
             columns[f"dimension.{name}"] = arrow.array(values, arrow.float32())
         table = arrow.table(columns).replace_schema_metadata({_DIGEST: digest_of(items).encode()})
-        with replacing(self.path(chunk)) as temporary:
+        with replacing(self.path(number)) as temporary:
             self._parquet.write_table(table, temporary)
 
-    def read(self, chunks: int, columns: Sequence[str] | None = None) -> Iterator[dict[str, list[Any]]]:
-        """Yields the columns of each of the first ``chunks`` parts.
+    def read(self, count: int, columns: Sequence[str] | None = None) -> Iterator[dict[str, list[Any]]]:
+        """Yields the columns of each of the first ``count`` files.
 
         Raises:
-            FileNotFoundError: If a part is missing.
+            FileNotFoundError: If a file is missing.
         """
-        for chunk in range(chunks):
-            yield self._parquet.read_table(self.path(chunk), columns=columns).to_pydict()
+        for number in range(count):
+            yield self._parquet.read_table(self.path(number), columns=columns).to_pydict()
 
-    def errors(self, chunks: int) -> Iterator[tuple[str, str]]:
+    def errors(self, count: int) -> Iterator[tuple[str, str]]:
         """Yields the images that could not be scored, each with the reason."""
-        for part in self.read(chunks, ["image", "error"]):
-            yield from ((image, error) for image, error in zip(part["image"], part["error"]) if error is not None)
+        for rows in self.read(count, ["image", "error"]):
+            yield from ((image, error) for image, error in zip(rows["image"], rows["error"]) if error is not None)

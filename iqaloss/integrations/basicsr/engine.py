@@ -11,9 +11,11 @@ from typing import Any
 import torch
 
 from iqaloss._errors import check_choice
+from iqaloss._progress import Advance
+from iqaloss._progress import progress as show_progress
 from iqaloss.integrations.basicsr.checks import check_recipe
 from iqaloss.integrations.basicsr.compat import cpu_in_place_of_cuda, load_training_state, whole_files
-from iqaloss.integrations.basicsr.progress import Advance, logging_to, progress_bar, silent
+from iqaloss.integrations.basicsr.logs import logging_to, silent
 from iqaloss.integrations.basicsr.recipe import RecipeError, complete
 from iqaloss.integrations.basicsr.registering import register
 
@@ -80,9 +82,8 @@ def run(
         log.info(dict2str(opt))
         training = _build(opt, resume, log)
         try:
-            with progress_bar(
-                opt["name"], training.iteration, opt["train"]["total_iter"], shown=progress and rank == 0
-            ) as advance:
+            total, shown = opt["train"]["total_iter"], progress and rank == 0
+            with show_progress(opt["name"], total, start=training.iteration, shown=shown) as advance:
                 _loop(training, log, advance)
         finally:
             if training.tb_logger is not None:
@@ -182,7 +183,8 @@ def _loop(training: Training, log: Any, advance: Advance) -> None:
             model.feed_data(batch)
             model.optimize_parameters(training.iteration)
             working.record()
-            advance(training.iteration, model.get_current_log())
+            losses = list(model.get_current_log().items())[:2]
+            advance(training.iteration, note="  ".join(f"{name} {value:.4f}" for name, value in losses))
             if training.iteration % opt["logger"]["print_freq"] == 0:
                 _report(training, working.get_avg_time(), waiting.get_avg_time())
             if training.iteration % opt["logger"]["save_checkpoint_freq"] == 0:

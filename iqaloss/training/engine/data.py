@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +14,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from iqaloss._errors import unknown_name
 from iqaloss.data.dataset import ManifestDataset, Transform, collate, open_image
-from iqaloss.data.manifest import Manifest, read_manifest
+from iqaloss.data.library import Library
+from iqaloss.data.manifest import Manifest
+from iqaloss.data.open import open_rows
+from iqaloss.data.splits import split_manifest
 from iqaloss.training.engine.sampling import Pick, Shards, StreamPlan, mixed_seed
 from iqaloss.training.recipes.recipe import DataSpec, MethodsSpec
 
@@ -123,21 +125,23 @@ def _image_files(folder: Path) -> list[Path]:
     return files
 
 
-def load_manifest(spec: DataSpec) -> Manifest:
-    """Reads the rows of a table or a published set that a stream names."""
-    from iqaloss.data.layouts.record import load_data
-    from iqaloss.data.splits import split_manifest
+def load_manifest(spec: DataSpec, library: Library | None = None) -> Manifest:
+    """Reads the rows of a table or a published set that a recipe names.
 
-    if Path(spec.data).is_dir():
-        splits = None if spec.split is None else [spec.split]
-        manifest = load_data(spec.data, layout=spec.layout, splits=splits, skip_bad=spec.skip_bad)
-    else:
-        manifest = read_manifest(
-            spec.data, spec.images, lower_is_better=spec.lower_is_better, scale=spec.scale, skip_bad=spec.skip_bad
-        )
-        manifest = manifest if spec.split is None else manifest.with_split(spec.split)
-    if spec.scale is not None:
-        manifest = replace(manifest, scale=spec.scale, dimension_scales={})
+    Args:
+        spec: What to read.
+        library: Remembers what was read before, for several data sets over one table.
+    """
+    manifest = open_rows(
+        spec.data,
+        spec.images,
+        layout=spec.layout,
+        splits=None if spec.split is None else [spec.split],
+        scale=spec.scale,
+        lower_is_better=spec.lower_is_better,
+        skip_bad=spec.skip_bad,
+        library=library,
+    )
     if spec.part is not None:
         manifest = split_manifest(manifest, spec.shares, spec.split_seed)[spec.part]
     return manifest if spec.limit is None else manifest.subset(range(min(spec.limit, len(manifest))))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from iqaloss._errors import missing_package
+from iqaloss._progress import Advance, progress
 
 
 class Reporter:
@@ -25,7 +27,8 @@ class Reporter:
         self.folder, self.total, self.title = folder, total, title
         self.bar, self.active = bar and active, active
         self._writer: Any = None
-        self._progress: Any = None
+        self._shown = contextlib.ExitStack()
+        self._advance: Advance | None = None
         self._status: dict[str, str] = {}
 
     def start(self, step: int) -> Reporter:
@@ -36,13 +39,7 @@ class Reporter:
             except ImportError as error:
                 raise missing_package("tensorboard", "train", "training") from error
             self._writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=step + 1)
-        if self.bar:
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._progress = Progress(*columns, TextColumn("{task.fields[status]}"))
-            self._progress.start()
-            self._bar = self._progress.add_task(self.title, total=self.total, completed=step, status="")
+        self._advance = self._shown.enter_context(progress(self.title, self.total, start=step, shown=self.bar))
         return self
 
     def __enter__(self) -> Reporter:
@@ -53,8 +50,7 @@ class Reporter:
     ) -> None:
         if self._writer is not None:
             self._writer.close()
-        if self._progress is not None:
-            self._progress.stop()
+        self._shown.close()
 
     def step(self, step: int, values: Mapping[str, float]) -> None:
         """Notes the losses and the learning rate of a step."""
@@ -74,6 +70,5 @@ class Reporter:
 
     def _show(self, step: int, status: Mapping[str, str]) -> None:
         self._status.update(status)
-        if self._progress is not None:
-            text = "  ".join(f"{name} {value}" for name, value in self._status.items())
-            self._progress.update(self._bar, completed=step, status=text)
+        if self._advance is not None:
+            self._advance(step, note="  ".join(f"{name} {value}" for name, value in self._status.items()))

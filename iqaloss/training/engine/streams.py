@@ -7,6 +7,7 @@ from itertools import islice
 
 import torch
 
+from iqaloss.data.library import Library
 from iqaloss.training.engine.data import (
     Item,
     PickedData,
@@ -31,8 +32,10 @@ class Streams:
     def __init__(self, recipe: Recipe, shards: Shards, device: torch.device) -> None:
         self.recipe, self.shards = recipe, shards
         self.pin = device.type == "cuda"
-        data = recipe.data
-        self.train: dict[str, PickedData] = {spec.name: RatedImages(load_manifest(spec), spec) for spec in data.train}
+        data, library = recipe.data, Library()
+        self.train: dict[str, PickedData] = {
+            spec.name: RatedImages(load_manifest(spec, library), spec) for spec in data.train
+        }
         sizes = {spec.name: spec.batch_size for spec in data.train}
         if data.methods is not None:
             self.train[data.methods.name] = RankedMethods(data.methods)
@@ -46,7 +49,7 @@ class Streams:
             for number, (name, source) in enumerate(self.train.items())
         ]
         self.validation: dict[str, tuple[DataSpec, RatedImages]] = {
-            spec.name: (spec, RatedImages(load_manifest(spec), spec)) for spec in data.validation
+            spec.name: (spec, RatedImages(load_manifest(spec, library), spec)) for spec in data.validation
         }
         self._loaders: dict[str, Iterator[Item]] = {}
 

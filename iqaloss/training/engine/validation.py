@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from iqaloss.evaluation.agreement.correlations import plcc, srcc
 from iqaloss.training.engine.collective import gather_objects, world
 from iqaloss.training.engine.data import PickedData, sharded_loader, to_device
 from iqaloss.training.engine.sampling import Pick, mixed_seed
@@ -52,13 +52,7 @@ def correlations(predicted: NDArray[np.float64], target: NDArray[np.float64]) ->
         >>> correlations(np.array([1.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0]))["srcc"]
         1.0
     """
-    from scipy import stats
-
-    with warnings.catch_warnings():  # a constant prediction is told by the NaN it gives
-        warnings.simplefilter("ignore", stats.ConstantInputWarning)
-        srcc = float(stats.spearmanr(predicted, target).statistic)
-        plcc = float(stats.pearsonr(predicted, target).statistic)
-    return {"srcc": round(srcc, 12), "plcc": plcc}
+    return {"srcc": round(srcc(predicted, target), 12), "plcc": plcc(predicted, target)}
 
 
 def mean_of(results: Mapping[str, Mapping[str, float]], key: str) -> float:

@@ -21,7 +21,8 @@ def finetune_recipe(
     batch_size: int = 16,
     lr: float = 1e-5,
     crop: int = 224,
-    lower_is_better: bool = False,
+    layout: str | None = None,
+    lower_is_better: bool | None = None,
     skip_bad: bool = False,
     changes: Sequence[str] = (),
 ) -> Recipe:
@@ -29,7 +30,7 @@ def finetune_recipe(
 
     Args:
         scorer: A registered name.
-        data: A CSV or Parquet table of images and scores, or the folder of a published set.
+        data: A table of images and scores (CSV, Excel, Parquet, ...), or the folder of a published set.
         images: Folder of a table's images.
         weights: What to start from: ``"default"``, a checkpoint or a folder; None for random weights.
         validation: Share of the images, whole content groups, that chooses the best checkpoint.
@@ -37,7 +38,8 @@ def finetune_recipe(
         batch_size: Images in one step, over all processes.
         lr: Learning rate.
         crop: Side of the random crops; smaller images are enlarged.
-        lower_is_better: Whether a low score in the table means a good image.
+        layout: Name of a folder's layout; recognised by default.
+        lower_is_better: Whether a low score in the table means a good image; by default for a column named ``dmos``.
         skip_bad: Whether bad rows are left out.
         changes: Changes to the recipe, such as ``"run.ema=0.999"``.
 
@@ -54,6 +56,7 @@ def finetune_recipe(
         "data": str(data),
         "images": None if images is None else str(images),
         "shares": {"train": 1.0 - validation, "val": validation},
+        "layout": layout,
         "lower_is_better": lower_is_better,
         "skip_bad": skip_bad,
     }

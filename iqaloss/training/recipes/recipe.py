@@ -8,7 +8,7 @@ from typing import Any
 
 from iqaloss._errors import check_choice
 from iqaloss.data.dataset import Transform
-from iqaloss.data.manifest import Scale
+from iqaloss.data.scales import Scale
 
 DRAWS = ("all", "one")
 PRECISIONS = ("no", "bf16", "fp16")
@@ -72,7 +72,7 @@ class DataSpec:
         target: ``"score"`` or a dimension: the column that is learnt or validated.
         head: Which head of the model learns it, where a task has several.
         scale: What the scores (and dimensions) span, when it is not what the table or layout says.
-        lower_is_better: Whether a low score in the table means a good image.
+        lower_is_better: Whether a low score in the table means a good image; by default for a column named ``dmos``.
         batch_size: Images in one step, over all processes.
         weight: Factor of this stream's loss.
         transform: What happens to an image.
@@ -92,7 +92,7 @@ class DataSpec:
     target: str = "score"
     head: str | None = None
     scale: Scale | None = None
-    lower_is_better: bool = False
+    lower_is_better: bool | None = None
     batch_size: int = 1
     weight: float = 1.0
     transform: Transform = field(default_factory=Transform)

@@ -1,17 +1,14 @@
-"""What a person sees of a training: a log file, log lines and a progress bar."""
+"""What a person reads of a training: a log file and log lines."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 _LONGEST = 12
 """Messages of more lines, such as a network's description, go to the log file alone."""
-
-Advance = Callable[[int, dict[str, float]], None]
-"""Takes the iteration that was reached and the values of the losses."""
 
 
 @contextlib.contextmanager
@@ -57,43 +54,3 @@ def silent() -> Iterator[logging.Logger]:
     log = logging.getLogger("basicsr")
     log.setLevel(logging.ERROR)
     yield log
-
-
-@contextlib.contextmanager
-def progress_bar(name: str, start: int, total: int, *, shown: bool) -> Iterator[Advance]:
-    """Shows how far a training is; yields the function to call after each iteration.
-
-    Args:
-        name: What is trained.
-        start: The iteration that a resumed training starts from.
-        total: The last one.
-        shown: Whether to show anything.
-    """
-    if not shown:
-        yield lambda iteration, losses: None
-        return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[losses]}"),
-    )
-    with Progress(*columns, refresh_per_second=2) as bar:
-        task = bar.add_task(name, total=total, completed=start, losses="")
-
-        def advance(iteration: int, losses: dict[str, float]) -> None:
-            text = "  ".join(f"{key} {value:.4f}" for key, value in list(losses.items())[:2])
-            bar.update(task, completed=iteration, losses=text)
-
-        yield advance

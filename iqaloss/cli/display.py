@@ -1,0 +1,54 @@
+"""What several commands show: tables, progress, and the scorer that a person names."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from iqaloss.data.sources import Source
+    from iqaloss.scorers.base import Scorer
+
+
+def show(rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Prints rows as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title)
+    for column in rows[0]:
+        table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(value if isinstance(value, str) else f"{value:.3f}" for value in row.values()))
+    Console().print(table)
+
+
+@contextlib.contextmanager
+def counted(title: str, *, shown: bool, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Shows how many images are done; yields the function that adds to their number."""
+    from iqaloss._progress import progress
+
+    done = 0
+    with progress(title, total, shown=shown) as advance:
+
+        def add(images: int) -> None:
+            nonlocal done
+            done += images
+            advance(done)
+
+        yield add
+
+
+def load_scorer(name: str, weights: Path | str | None) -> Scorer:
+    """Builds a scorer with its own or with given weights, frozen."""
+    from iqaloss import create_scorer
+
+    return create_scorer(name) if weights is None else create_scorer(name, weights)
+
+
+def total_of(source: Source) -> int | None:
+    """Returns the number of images, for a bar with the time left; None where nobody watches, as counting takes time."""
+    return sum(1 for _ in source) if sys.stderr.isatty() else None

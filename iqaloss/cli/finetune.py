@@ -1,0 +1,56 @@
+"""``iqaloss finetune``: a scorer learns from your own human scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from iqaloss.cli import options
+
+
+def finetune(
+    scorer: Annotated[str, typer.Argument(help="Name of a scorer; iqaloss scorers lists them.")],
+    data: Annotated[Path, typer.Option(help="Table of images and scores (CSV, Excel, Parquet), or a published set.")],
+    images: options.Images = None,
+    layout: options.Layout = None,
+    weights: Annotated[
+        str, typer.Option(help='A checkpoint to start from; "default", or "none" for random weights.')
+    ] = "default",
+    validation: Annotated[float, typer.Option(help="Share of the images that chooses the best checkpoint.")] = 0.2,
+    epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 10,
+    batch_size: Annotated[int, typer.Option(help="Images in one step, over all processes.")] = 16,
+    lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-5,
+    crop: Annotated[int, typer.Option(help="Side of the random crops.")] = 224,
+    lower_is_better: options.LowerIsBetter = False,
+    skip_bad: options.SkipBad = False,
+    out: options.Out = None,
+    change: options.Change = None,
+    resume: options.Resume = False,
+    cpu: options.Cpu = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Fit a scorer to your own images and human scores.
+
+    Example: iqaloss finetune mdiqa-mobile --data scores.csv --images photos
+    """
+    from iqaloss.cli.fitting import fit
+    from iqaloss.training.recipes import finetune_recipe
+
+    recipe = finetune_recipe(
+        scorer,
+        data,
+        images,
+        weights=None if weights == "none" else weights,
+        validation=validation,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        crop=crop,
+        layout=layout,
+        lower_is_better=lower_is_better or None,
+        skip_bad=skip_bad,
+        changes=change or (),
+    )
+    fit(recipe, out or Path("runs") / f"{scorer}_{data.stem}", resume, cpu, quiet)

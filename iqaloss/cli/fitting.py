@@ -1,0 +1,29 @@
+"""What ``train`` and ``finetune`` do with a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from iqaloss._processes import Ranks
+
+if TYPE_CHECKING:
+    from iqaloss.training.recipes import Recipe
+
+
+def fit(recipe: Recipe, out: Path, resume: bool, cpu: bool, quiet: bool) -> None:
+    """Runs a recipe; the first process tells how many rows were left out and where the result is."""
+    from iqaloss.training.engine.trainer import Trainer
+
+    first = Ranks.from_environment().rank == 0
+    trainer = Trainer(recipe, out, resume=resume, bar=not quiet, cpu=cpu)
+    for name, count in trainer.streams.skipped().items():
+        if first and count:
+            typer.echo(f"{name}: went on without {count} bad rows")
+    result = trainer.fit()
+    if first:
+        best = f" ({recipe.run.key.upper()} {trainer.best:.4f} on its validation images)" if trainer.history else ""
+        typer.echo(f"checkpoint: {result}{best}")
+        typer.echo(f'use it: create_scorer("{recipe.scorer.name}", weights="{result}")')

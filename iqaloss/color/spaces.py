@@ -94,17 +94,16 @@ def rgb_to_lab(images: Tensor) -> Tensor:
     On an even grid of the RGB cube the gradient is exact for 99.8, 88 and 95 % of the colours (L*, a*, b*); limited
     are those, mostly dark or saturated, with a steep cube root. Divide by 100 for a loss on the scale of RGB.
     """
-    from kornia.color import rgb_to_linear_rgb
-
     images = checked(images)
-    xyz = mix(rgb_to_linear_rgb(images), XYZ)
+    # Not kornia's: its power of a negative value has no gradient in 0.7.3.
+    coded = (images.clamp(min=LINEAR_BELOW) + 0.055) / 1.055
+    xyz = mix(torch.where(images > LINEAR_BELOW, coded.pow(2.4), images / 12.92), XYZ)
     floored = xyz.clamp(min=CBRT_ABOVE)
     x, y, z = torch.where(xyz > CBRT_ABOVE, floored.pow(1 / 3), 7.787 * xyz + 4 / 29).unbind(-3)
     lab = torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=-3)
 
     with torch.no_grad():
-        decoded = 2.4 / 1.055 * ((images.clamp(min=LINEAR_BELOW) + 0.055) / 1.055).pow(1.4)
-        srgb_slope = torch.where(images > LINEAR_BELOW, decoded, torch.full_like(images, 1 / 12.92))
+        srgb_slope = torch.where(images > LINEAR_BELOW, 2.4 / 1.055 * coded.pow(1.4), torch.full_like(images, 1 / 12.92))
         root_slope = torch.where(xyz > CBRT_ABOVE, floored.pow(-2 / 3) / 3, torch.full_like(xyz, 7.787))
         matrix = constant(XYZ, images)[:, :, None, None]
         # Jacobian of f(X), f(Y), f(Z) with respect to R, G, B: [..., 3, 3, H, W].

@@ -189,6 +189,12 @@ def test_gradient_is_the_exact_one_away_from_singular_points(space: str):
     assert torch.autograd.gradcheck(lambda x: convert(x, space), (colors.requires_grad_(),))
 
 
+def smooth_in(space: str, images: torch.Tensor) -> torch.Tensor:
+    """Where a space has one derivative: HSV has not where two channels are the largest, and kornia's choice changed."""
+    largest = images.topk(2, dim=0).values
+    return (largest[0] > largest[1]) if space == "hsv" else torch.ones_like(largest[0], dtype=torch.bool)
+
+
 def test_limited_gradient_keeps_the_direction_of_kornias():
     images = grid(0.01, 0.11, 9, torch.float64)
     for space in ("hsv", "lab"):
@@ -196,7 +202,7 @@ def test_limited_gradient_keeps_the_direction_of_kornias():
         out = getattr(kornia.color, KORNIA[space])(leaf)
         want = torch.stack([torch.autograd.grad(channel.sum(), leaf, retain_graph=True)[0] for channel in out])
         got = jacobian(images, space)
-        lit = want.abs().amax(1) > 1e-6
+        lit = (want.abs().amax(1) > 1e-6) & smooth_in(space, images)
         lit[0] &= (images.amax(0) - images.amin(0)) > 1e-6 if space == "hsv" else True
         cosine = torch.nn.functional.cosine_similarity(got, want, dim=1)
         torch.testing.assert_close(cosine[lit], torch.ones_like(cosine[lit]), rtol=0, atol=1e-9)
@@ -210,7 +216,7 @@ def test_gradient_is_exact_for_the_documented_share_of_the_cube():
         out = getattr(kornia.color, KORNIA[space])(leaf)
         for channel, (got, share) in enumerate(zip(jacobian(images, space), shares)):
             (want,) = torch.autograd.grad(out[channel].sum(), leaf, retain_graph=True)
-            exact = torch.isclose(got, want, rtol=1e-6, atol=1e-9).all(0).double().mean().item()
+            exact = torch.isclose(got, want, rtol=1e-6, atol=1e-9).all(0)[smooth_in(space, images)].double().mean().item()
             assert exact >= share, (space, channel, exact)
 
 

@@ -103,7 +103,8 @@ def rgb_to_lab(images: Tensor) -> Tensor:
     lab = torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=-3)
 
     with torch.no_grad():
-        srgb_slope = torch.where(images > LINEAR_BELOW, 2.4 / 1.055 * coded.pow(1.4), torch.full_like(images, 1 / 12.92))
+        decoded = 2.4 / 1.055 * coded.pow(1.4)
+        srgb_slope = torch.where(images > LINEAR_BELOW, decoded, torch.full_like(images, 1 / 12.92))
         root_slope = torch.where(xyz > CBRT_ABOVE, floored.pow(-2 / 3) / 3, torch.full_like(xyz, 7.787))
         matrix = constant(XYZ, images)[:, :, None, None]
         # Jacobian of f(X), f(Y), f(Z) with respect to R, G, B: [..., 3, 3, H, W].

@@ -215,7 +215,7 @@ class IQALoss(nn.Module):
         images = self.inputs.prepare(images, "pred", places)
         if isinstance(reference, Tensor):
             reference = self._prepared(reference, places)
-        terms, values = self.runner.score(self, images, reference)
+        terms, values = self.runner.terms_of(self, images, reference)
         values = self.guard.finite(terms, values, pred)
         loss = self.loss_weight * REDUCTIONS[self.reduction](values)
         if not return_terms:

@@ -74,7 +74,7 @@ class Runner:
         check_count("micro_batch", self.micro_batch)
         object.__setattr__(self, "convolutional", is_convolutional(self.scorer))
 
-    def score(
+    def terms_of(
         self, loss: Asks, images: Tensor, target: Tensor | EncodedTarget | None, rows: slice | None = None
     ) -> Terms:
         """Scores a batch and returns the loss's terms ``[B]`` by name, and their sum.
@@ -87,7 +87,7 @@ class Runner:
         """
         if rows is None and self.micro_batch is not None:
             return score_in_micro_batches(
-                lambda some, rows: self.score(loss, some, None if target is None else target[rows], rows),
+                lambda some, rows: self.terms_of(loss, some, None if target is None else target[rows], rows),
                 images,
                 self.micro_batch,
             )

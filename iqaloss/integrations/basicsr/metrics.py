@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from einops import rearrange
 
 from iqaloss._errors import check_choice, unknown_name
 from iqaloss.losses.scorer_spec import ScorerSpec
@@ -38,7 +39,7 @@ class LastPicture:
         image = np.array(image)  # contiguous, and writable as torch wants it
         digest = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
         if digest != self._last[0]:
-            pixels = torch.from_numpy(image).permute(2, 0, 1)[None].to(self.scorer.mean) / 255
+            pixels = rearrange(torch.from_numpy(image), "h w c -> 1 c h w").to(self.scorer.mean) / 255
             with torch.no_grad():
                 output = self.scorer(pixels, Request(score=True, dimensions=None))
             scores = {OVERALL: output.score, **output.dimensions}
@@ -81,7 +82,7 @@ def calculate_iqa(
         if name not in _KNOWN:
             raise ValueError(f"calculate_iqa: {unknown_name('option', name, _KNOWN[2:])}")
     check_choice("input_order", input_order, ("HWC", "CHW"))
-    picture = img if input_order == "HWC" else img.transpose(1, 2, 0)
+    picture = img if input_order == "HWC" else rearrange(img, "c h w -> h w c")
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise ValueError(f"calculate_iqa needs a uint8 BGR image [H, W, 3], got {img.dtype} {list(img.shape)}")
     if crop_border:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from iqaloss.cli.options import SCORER_HELP, AsJson, Device, Weights
+
 if TYPE_CHECKING:
     from iqaloss.evaluation.probes.report import ProbeReport
 
@@ -16,19 +18,17 @@ WHOLE = 0
 
 
 def probe(
-    name: Annotated[str, typer.Argument(metavar="SCORER", help="A name out of `iqaloss scorers`.")],
+    name: Annotated[str, typer.Argument(metavar="SCORER", help=SCORER_HELP)],
     clean: Annotated[Path, typer.Option(help="Folder of clean photographs that the scorer was not trained on.")],
-    weights: Annotated[
-        Path | None, typer.Option(help="Checkpoint file or folder; by default the weights inside the package.")
-    ] = None,
+    weights: Weights = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for probe.json and, where matplotlib is installed, its pictures.")
     ] = None,
     images_limit: Annotated[int, typer.Option(min=1, help="Most photographs to use, in the order of names.")] = 100,
     side: Annotated[int, typer.Option(min=WHOLE, help="Side of their centre squares; 0 takes them whole.")] = 256,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; by default this process's GPU.")] = None,
+    device: Device = None,
     seed: Annotated[int, typer.Option(help="Another seed, other noise.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Probe a scorer: which score falls when which property is lost, and what its gradient looks like.
 

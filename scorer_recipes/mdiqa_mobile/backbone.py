@@ -121,7 +121,7 @@ class BackboneTrainer:
         while self.step < total:
             terms = self.train_step()
             said = " ".join(f"{name} {value:.3f}" for name, value in terms.items())
-            self.run.progress(f"backbone: {said}", self.step, total)
+            self.run.progress("backbone", self.step, total, said)
             if self.step % save_every == 0 or self.step == total:
                 self.save()
         self.average.swap(self.net)

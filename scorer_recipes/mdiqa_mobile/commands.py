@@ -12,16 +12,16 @@ from pathlib import Path
 import torch
 
 from iqaloss._errors import check_device
+from iqaloss._progress import Stages
 from iqaloss.scorers.factory import create_scorer
 from iqaloss.scorers.mdiqa.model import MDIQA
 from scorer_recipes.mdiqa_mobile.backbone import BACKBONE, train_backbone
 from scorer_recipes.mdiqa_mobile.data import DecodedImages, read_rated, split_rows
 from scorer_recipes.mdiqa_mobile.engine import STATE, HeadTrainer
 from scorer_recipes.mdiqa_mobile.inputs import degraded_groups, step_generator
-from scorer_recipes.mdiqa_mobile.progress import Progress
 from scorer_recipes.mdiqa_mobile.publish import publish
 from scorer_recipes.mdiqa_mobile.recipe import Recipe
-from scorer_recipes.mdiqa_mobile.report import FILE, evaluate, export
+from scorer_recipes.mdiqa_mobile.report import FILE, evaluate, export, say
 from scorer_recipes.mdiqa_mobile.run import Run
 from scorer_recipes.mdiqa_mobile.speed import keep_memory
 from scorer_recipes.mdiqa_mobile.stages import refit, warm_start
@@ -99,15 +99,22 @@ def train(arguments: Sequence[str]) -> int:
     rated = read_rated(given.data)
     training, _ = split_rows(rated)
     images = DecodedImages(rated, given.cache or given.out / "photographs.npy")
-    progress = Progress()
+    with Stages() as progress:
+        run = Run(images, rated, training, recipe, given.out, progress, given.device)
+        scorer, step = _all_stages(run, given.weights, resumed, given.stop)
+    say(f"wrote {export(scorer, given.out / FILE, recipe, step)}")
+    return 0
 
+
+def _all_stages(run: Run, imagenet: Path, resumed: bool, stop: int | None) -> tuple[MDIQA, int]:
+    """Returns the trained scorer and the step that it has come to."""
+    recipe = run.recipe
     torch.manual_seed(recipe.seed)
     scorer = create_scorer("mdiqa-mobile", weights=None)
     if not isinstance(scorer, MDIQA):
         raise TypeError(f"mdiqa-mobile is a {type(scorer).__name__}, expected MDIQA")
-    load_imagenet(scorer, given.weights)
+    load_imagenet(scorer, imagenet)
     initialize(scorer)
-    run = Run(images, rated, training, recipe, given.out, progress, given.device)
     scorer.to(run.device)
     if recipe.backbone_steps and not resumed:
         train_backbone(scorer, run)
@@ -122,21 +129,19 @@ def train(arguments: Sequence[str]) -> int:
         trainer.resume()
     else:
         trainer.save()
-    log = (given.out / "log.csv").open("a", encoding="utf-8")
+    with (run.out / "log.csv").open("a", encoding="utf-8") as log:
 
-    def report(step: int, terms: dict[str, float]) -> None:
-        note = " ".join(f"{name} {value:.3f}" for name, value in terms.items())
-        progress("step", step + 1, recipe.steps, note)
-        log.write(f"{step},{time.time():.1f},{','.join(f'{value:.5f}' for value in terms.values())}\n")
-        log.flush()
+        def report(step: int, terms: dict[str, float]) -> None:
+            note = " ".join(f"{name} {value:.3f}" for name, value in terms.items())
+            run.progress("heads", step + 1, recipe.steps, note)
+            log.write(f"{step},{time.time():.1f},{','.join(f'{value:.5f}' for value in terms.values())}\n")
+            log.flush()
 
-    with log:
-        trainer.run(min(recipe.steps, given.stop or recipe.steps), report)
+        trainer.run(min(recipe.steps, stop or recipe.steps), report)
     scorer = trainer.finish()
     if recipe.refit and trainer.step == recipe.steps > 0:
         refit(scorer, run)
-    Progress.line(f"wrote {export(scorer, given.out / FILE, recipe, trainer.step)}")
-    return 0
+    return scorer, trainer.step
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

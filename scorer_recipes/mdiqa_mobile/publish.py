@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ from iqaloss.scorers.checkpoints import sha256_of
 from iqaloss.scorers.factory import create_scorer
 from scorer_recipes.mdiqa_mobile.card import model_card
 from scorer_recipes.mdiqa_mobile.data import decode
-from scorer_recipes.mdiqa_mobile.progress import Progress
 
 PICTURES = (
     "astronaut.png",
@@ -107,5 +107,5 @@ def publish(arguments: Sequence[str]) -> int:
     write_text(target.with_suffix(".json"), json.dumps(card, indent=1) + "\n")
     limits = given.limits.read_text(encoding="utf-8") if given.limits else ""
     write_text(target.with_suffix(".md"), model_card(card, limits))
-    Progress.line(f"{target}: {card['bytes']:,} bytes, sha256 {card['sha256']}")
+    sys.stdout.write(f"{target}: {card['bytes']:,} bytes, sha256 {card['sha256']}\n")
     return 0

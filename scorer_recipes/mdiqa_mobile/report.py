@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 
 from iqaloss._files import write_text
+from iqaloss._progress import Stages
 from iqaloss.evaluation.probes.pictures import read_pictures
 from iqaloss.evaluation.probes.plots import draw_responses, draw_spectrum
 from iqaloss.evaluation.probes.report import ProbeReport, prepared, probe_scorer
@@ -22,7 +24,6 @@ from iqaloss.scorers.registry import entry
 from scorer_recipes.mdiqa_mobile.data import read_rated, split_rows
 from scorer_recipes.mdiqa_mobile.evaluate import crop_agreement, human_agreement
 from scorer_recipes.mdiqa_mobile.pictures import draw_failures
-from scorer_recipes.mdiqa_mobile.progress import Progress
 from scorer_recipes.mdiqa_mobile.recipe import Recipe
 from scorer_recipes.mdiqa_mobile.speed import keep_memory
 
@@ -30,6 +31,11 @@ NAME = "mdiqa-mobile"
 FILE = f"{NAME}.safetensors"
 NATIVE = 200
 """Photographs that are scored at their own resolution too; each costs as much as a dozen small ones."""
+
+
+def say(text: str) -> None:
+    """Writes a result to the standard output."""
+    sys.stdout.write(text + "\n")
 
 
 def export(scorer: Scorer, out: Path, recipe: Recipe, step: int) -> Path:
@@ -51,9 +57,8 @@ def export(scorer: Scorer, out: Path, recipe: Recipe, step: int) -> Path:
     )
 
 
-def agreement(scorer: Scorer, given: argparse.Namespace) -> dict[str, Any]:
+def agreement(scorer: Scorer, given: argparse.Namespace, progress: Stages) -> dict[str, Any]:
     """Returns the figures of the model card that need human scores."""
-    progress = Progress()
     found: dict[str, Any] = {}
     if given.data is not None:
         rated = read_rated(given.data)
@@ -141,13 +146,16 @@ def evaluate(arguments: Sequence[str]) -> int:
     scorer = create_scorer(NAME, weights=file)
     parameters = sum(parameter.numel() for parameter in scorer.parameters())
     scorer = prepared(scorer.freeze())
-    found = {"parameters": parameters, "gmacs": gmacs(scorer), **made_with(file), **agreement(scorer, given)}
-    Progress.line(as_text(found))
+    found = {"parameters": parameters, "gmacs": gmacs(scorer), **made_with(file)}
     probed = None
-    if given.clean is not None:
-        probed = probe_scorer(scorer, read_pictures(given.clean, given.clean_limit), Progress())
+    with Stages() as progress:
+        found |= agreement(scorer, given, progress)
+        if given.clean is not None:
+            probed = probe_scorer(scorer, read_pictures(given.clean, given.clean_limit), progress)
+    say(as_text(found))
+    if probed is not None:
         found |= probed.to_dict()
-        Progress.line(probed.to_text())
+        say(probed.to_text())
     if given.pictures is not None:
         draw(scorer, probed, given.pictures)
     if given.json is not None:
@@ -159,6 +167,6 @@ def draw(scorer: Scorer, probed: ProbeReport | None, folder: Path) -> None:
     """Draws the pictures of the model card that the figures allow."""
     folder.mkdir(parents=True, exist_ok=True)
     if probed is not None:
-        Progress.line(f"drew {draw_responses(probed.responses, folder / f'{NAME}-responses.png', NAME)}")
-        Progress.line(f"drew {draw_spectrum(probed.gradients, folder / f'{NAME}-gradients.png')}")
-    Progress.line(f"drew {draw_failures(scorer, folder / f'{NAME}-hard.jpg')}")
+        say(f"drew {draw_responses(probed.responses, folder / f'{NAME}-responses.png', NAME)}")
+        say(f"drew {draw_spectrum(probed.gradients, folder / f'{NAME}-gradients.png')}")
+    say(f"drew {draw_failures(scorer, folder / f'{NAME}-hard.jpg')}")

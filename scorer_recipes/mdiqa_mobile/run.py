@@ -28,7 +28,7 @@ class Run:
         training: Indices of the rows to train on.
         recipe: The settings.
         out: Folder in which what was computed is kept.
-        progress: Is told how far a stage is.
+        progress: Is told how far a stage is, and in a few words how it goes.
         device: Where the networks are; photographs are read and degraded on the CPU.
     """
 

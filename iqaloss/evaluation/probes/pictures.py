@@ -12,8 +12,8 @@ from iqaloss.data.images import load_image
 from iqaloss.data.sources import Folder
 from iqaloss.scorers.base import Request, Scorer
 
-Report = Callable[[str, int, int], None]
-"""Is told what is measured, how many items are done, and how many there are."""
+Report = Callable[..., None]
+"""Is told what is measured, how many items are done, and how many there are (:class:`iqaloss._progress.Stages`)."""
 
 SIDE = 256
 """Side of the centre squares that published figures are measured on."""

@@ -48,7 +48,7 @@ def convert(hint: Any, value: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         return _convert_union(arguments, value, where)
     if dataclasses.is_dataclass(hint):
-        return parse(typing.cast(type, hint), value, where)
+        return value if isinstance(value, typing.cast(type, hint)) else parse(typing.cast(type, hint), value, where)
     if origin is tuple:
         if not isinstance(value, Sequence) or isinstance(value, str):
             raise ValueError(f"{where} must be a list, got {value!r}")
@@ -127,5 +127,5 @@ def changed(config: T, changes: Mapping[str, Any], where: str) -> T:
         if dataclasses.is_dataclass(old) and isinstance(value, Mapping):
             new[name] = changed(old, value, f"{where}.{name}")
         else:
-            new[name] = value if dataclasses.is_dataclass(value) else convert(hints[name], value, f"{where}.{name}")
+            new[name] = convert(hints[name], value, f"{where}.{name}")
     return dataclasses.replace(config, **new)  # type: ignore[type-var]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from iqaloss.losses.inputs import Inputs
-from iqaloss.scorers.base import check_images
+from iqaloss.scorers.image_checks import check_images
 
 
 @dataclass

@@ -16,8 +16,9 @@ from iqaloss.losses.guard import FiniteGuard
 from iqaloss.losses.inputs import Inputs, Places
 from iqaloss.losses.micro_batches import WHOLE
 from iqaloss.losses.runner import Runner
-from iqaloss.scorers.base import Request, ScoreOutput, Scorer, check_images
+from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.factory import create_scorer
+from iqaloss.scorers.image_checks import check_images
 
 MODES = ("nr", "fr", "both")
 

@@ -1,1 +1,1 @@
-"""How does a picture become a score? One file for each published model."""
+"""How does a picture become a score? One folder for each published model."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import abc
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from iqaloss._errors import unknown_name
-
-if TYPE_CHECKING:
-    from iqaloss.scorers.cards import ScorerCard
+from iqaloss.scorers.cards import ScorerCard
+from iqaloss.scorers.image_checks import check_images
+from iqaloss.scorers.layers.fold import fold_batch_norms
 
 S = TypeVar("S", bound="Scorer")
 
@@ -83,6 +83,19 @@ class ScoreOutput:
             raise ValueError("the overall score was not computed: the request had score=False")
         return self.overall
 
+    def only(self, request: Request) -> ScoreOutput:
+        """Returns what a resolved request names and nothing else, in the request's order."""
+        return ScoreOutput(
+            _named(self.dimensions, request.dimensions),
+            _named(self.features, request.features),
+            _named(self.extras, request.extras),
+            self.overall if request.score else None,
+        )
+
+
+def _named(values: dict[str, Tensor], names: Iterable[str] | None) -> dict[str, Tensor]:
+    return {name: values[name] for name in names or ()}
+
 
 class Scorer(nn.Module, abc.ABC):
     """A model that judges images; subclasses implement :meth:`compute`.
@@ -129,12 +142,15 @@ class Scorer(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def compute(self, images: Tensor, request: Request, **conditions: Any) -> ScoreOutput:
-        """Scores checked images; ``request`` has no ``None`` left in it.
+        """Scores checked images; ``request`` has no ``None`` left in it, and its names are in the model's order.
 
         Args:
             images: Float RGB in ``[0, 1]``, ``[B, 3, H, W]``, in the dtype of the weights.
             request: What to compute; anything else must not be computed.
             **conditions: What the model takes beside the image, such as a prompt.
+
+        Returns:
+            All that was asked for; what came up on the way to it may be among it, the caller leaves it out.
         """
 
     def forward(self, images: Tensor, request: Request | None = None, **conditions: Any) -> ScoreOutput:
@@ -145,15 +161,19 @@ class Scorer(nn.Module, abc.ABC):
             request: What to compute; everything by default.
             **conditions: What the model takes beside the image (see the model's :meth:`compute`).
 
+        Returns:
+            Exactly what the request names, in the model's order.
+
         Raises:
             TypeError: If the images are not a floating tensor.
             ValueError: If their shape does not fit the model, or a requested name does not exist.
         """
         check_images(images, self.card.min_side)
-        return self.compute(images.to(self.mean.dtype), self.resolve(request or Request.everything()), **conditions)
+        request = self.resolve(request or Request.everything())
+        return self.compute(images.to(self.mean.dtype), request, **conditions).only(request)
 
     def resolve(self, request: Request) -> Request:
-        """Returns the request with every ``None`` replaced by all names, after checking the names."""
+        """Returns the request with checked names in the model's order, and all of them in place of every ``None``."""
         return Request(
             request.score,
             self._names("dimension", request.dimensions, self.dimension_names),
@@ -167,7 +187,7 @@ class Scorer(nn.Module, abc.ABC):
         for name in given:
             if name not in valid:
                 self.raise_unknown(kind, name, valid)
-        return given
+        return tuple(name for name in valid if name in given)
 
     def raise_unknown(self, kind: str, name: str, valid: tuple[str, ...]) -> None:
         """Raises ``ValueError`` for an unknown name; says which model has it where the card knows."""
@@ -218,8 +238,6 @@ class Scorer(nn.Module, abc.ABC):
 
     def rewrite(self) -> None:
         """What :meth:`fold` does; a subclass adds to it what it can join."""
-        from iqaloss.scorers.layers.fold import fold_batch_norms
-
         fold_batch_norms(self, self.run_example)
 
     def run_example(self) -> Any:
@@ -245,48 +263,3 @@ class Scorer(nn.Module, abc.ABC):
     def copy(self: S) -> S:
         """Returns an independent copy with the same weights."""
         return copy.deepcopy(self)
-
-    @classmethod
-    def open_official(cls, role: str, loaded: Any) -> Any:
-        """Returns the state dict inside what an official file holds; for files that are wrapped in a way of their own.
-
-        Args:
-            role: The role that the file was given for.
-            loaded: What the file holds.
-        """
-        return loaded
-
-    @classmethod
-    def from_official(cls: type[S], card: ScorerCard, parts: Mapping[str, Mapping[str, Tensor]], **options: Any) -> S:
-        """Builds the scorer from official state dicts, one for each role on the card.
-
-        Args:
-            card: The card that the scorer carries.
-            parts: Role to state dict, with the official key names.
-            **options: Config fields that the checkpoint leaves open.
-
-        Raises:
-            ValueError: If a role, a tensor or a shape does not fit.
-        """
-        raise ValueError(f"{card.name} has no official checkpoint format; pass weights=<file made by iqaloss>")
-
-
-def check_images(images: Tensor, min_side: int = 1, name: str = "images") -> None:
-    """Raises a clear error unless ``images`` is a float tensor ``[B, 3, H, W]`` with sides of at least ``min_side``."""
-    if not isinstance(images, Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor of shape [B, 3, H, W], got {type(images).__name__}")
-    if not images.is_floating_point():
-        raise TypeError(
-            f"{name} must be a floating tensor in [0, 1], got dtype {images.dtype}; divide a uint8 image by 255 first"
-        )
-    shape = list(images.shape)
-    if images.ndim != 4:
-        hint = "; add a batch dimension with images[None]" if images.ndim == 3 else ""
-        raise ValueError(f"{name} must have shape [B, 3, H, W], got {shape}{hint}")
-    if shape[1] != 3:
-        hint = "; the channels come second: images.permute(0, 3, 1, 2)" if shape[3] == 3 else ""
-        raise ValueError(f"{name} must have 3 channels (RGB), got {shape[1]} in shape {shape}{hint}")
-    if shape[0] == 0:
-        raise ValueError(f"{name} is an empty batch: shape {shape}")
-    if min(shape[2:]) < min_side:
-        raise ValueError(f"{name} must have sides of at least {min_side} pixels, got {shape[2]}x{shape[3]}")

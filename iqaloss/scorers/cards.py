@@ -22,8 +22,7 @@ class WeightFile:
         published_at: Where its authors publish it.
         license: Under which terms.
         optional: Whether the scorer works without it.
-        sha256: Known digests of the published files; empty when none is known.
-        size: Size in bytes, when known.
+        sha256: Digests of the published files, which a given file is compared with; empty when none is known.
     """
 
     role: str
@@ -32,7 +31,6 @@ class WeightFile:
     license: str
     optional: bool = False
     sha256: tuple[str, ...] = ()
-    size: int | None = None
 
 
 @dataclass(frozen=True)

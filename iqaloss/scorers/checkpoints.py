@@ -1,128 +1,31 @@
-"""Read, verify, convert and write state dicts and our own checkpoints; official files are in :mod:`official`."""
+"""Our own checkpoint files: a scorer's weights, its config and notes, in one safetensors file."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import re
-import typing
-from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from iqaloss._configs import parse
 from iqaloss._files import replacing
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.cards import EmbeddedFile
-from iqaloss.scorers.reading import read_file
+from iqaloss.scorers.state_dicts import read_state_dict, sha256_of, without_counters
 
-if typing.TYPE_CHECKING:
-    from iqaloss.scorers.registry import ScorerEntry
-
-StateDict = Mapping[str, Tensor]
 FORMAT = "1"
-_UNUSED = re.compile(r"(^|\.)num_batches_tracked$")
 
 
-# --- reading -------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class OwnFile:
+    """What one of our files holds: the architecture and its weights."""
 
-
-def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Reads a state dict from a ``.safetensors`` file or a ``torch.save`` file, without running code in it.
-
-    The wrappers ``params_ema``, ``params``, ``state_dict`` and ``model`` are opened and the prefix
-    ``module.`` of data-parallel training is taken off.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is corrupt or holds no state dict; the message names it.
-    """
-    return unwrap(read_file(path), str(path))
-
-
-def unwrap(loaded: Any, source: str) -> dict[str, Tensor]:
-    """Returns the plain state dict inside what a file holds."""
-    for key in ("params_ema", "params", "state_dict", "model"):
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            loaded = loaded[key]
-            break
-    if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise ValueError(f"{source} holds no state dict (a mapping of names to tensors)")
-    return {name.removeprefix("module."): value for name, value in loaded.items()}
-
-
-def sha256_of(path: str | Path) -> str:
-    """Returns the SHA-256 digest of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        if hasattr(hashlib, "file_digest"):
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        digest = hashlib.sha256()
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-        return digest.hexdigest()
-
-
-def rename_keys(state: StateDict, table: Sequence[tuple[str, str]], dropped: Sequence[str] = ()) -> dict[str, Tensor]:
-    """Renames keys by a table of (pattern, replacement) pairs; the first pattern that matches at the start wins.
-
-    Args:
-        state: The official state dict.
-        table: Regular expressions and what they are replaced by.
-        dropped: Regular expressions of official tensors that are known to have no effect.
-
-    Returns:
-        The converted state dict; keys that no pattern matches stay as they are, so that a strict load names them.
-    """
-    out = {}
-    for key, value in state.items():
-        if _UNUSED.search(key) or any(re.match(pattern, key) for pattern in dropped):
-            continue
-        for pattern, replacement in table:
-            new, count = re.subn("^" + pattern, replacement, key)
-            if count:
-                key = new
-                break
-        out[key] = value
-    return out
-
-
-def load_strict(module: nn.Module, state: StateDict, *, source: str) -> None:
-    """Loads a state dict; every tensor must be there, be known and have the right shape.
-
-    Floating tensors are cast to the module's dtype; counters of seen batches are left out on both sides.
-
-    Raises:
-        ValueError: With the names of the missing, unexpected and misshapen tensors.
-    """
-    own = {key: value for key, value in module.state_dict().items() if not _UNUSED.search(key)}
-    given = {key: value for key, value in state.items() if not _UNUSED.search(key)}
-    problems = [f"missing: {some(own.keys() - given.keys())}"] if own.keys() - given.keys() else []
-    if given.keys() - own.keys():
-        problems.append(f"unexpected: {some(given.keys() - own.keys())}")
-    wrong = [
-        f"{key} has shape {list(given[key].shape)}, expected {list(own[key].shape)}"
-        for key in sorted(own.keys() & given.keys())
-        if own[key].shape != given[key].shape
-    ]
-    if wrong:
-        problems.append(f"misshapen: {some(wrong)}")
-    if problems:
-        raise ValueError(f"{source} does not fit {type(module).__name__}: " + "; ".join(problems))
-    module.load_state_dict(dict(given), strict=False)
-
-
-def some(names: Iterable[str], most: int = 5) -> str:
-    """Returns the first names in order, and how many more there are."""
-    ordered = sorted(names)
-    more = f" and {len(ordered) - most} more" if len(ordered) > most else ""
-    return ", ".join(ordered[:most]) + more
-
-
-# --- our own format ------------------------------------------------------------------------------
+    config: Any
+    state: dict[str, Tensor]
 
 
 def save(scorer: Scorer, path: str | Path, *, dtype: torch.dtype | None = None, **notes: str) -> Path:
@@ -146,8 +49,7 @@ def save(scorer: Scorer, path: str | Path, *, dtype: torch.dtype | None = None, 
         raise ValueError(f"this {scorer.card.name} is folded: its weights have other names; save it before fold()")
     tensors = {
         key: (value.to(dtype) if dtype is not None and value.is_floating_point() else value).detach().cpu().contiguous()
-        for key, value in scorer.state_dict().items()
-        if not _UNUSED.search(key)
+        for key, value in without_counters(scorer.state_dict()).items()
     }
     metadata = {
         **notes,
@@ -185,26 +87,39 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         raise ValueError(f"cannot read the checkpoint {path}: {error}") from error
 
 
-def load_own(path: Path, item: ScorerEntry, options: Mapping[str, Any], *, sha256: str | None = None) -> Scorer:
-    """Builds a scorer from a file written by :func:`save`; checks the digest when one is given."""
-    from iqaloss.scorers.factory import build
+def made_for(path: Path) -> str | None:
+    """Returns the name of the scorer that a file of ours holds; None for any other file."""
+    own = path.suffix == ".safetensors" and path.is_file()
+    return read_metadata(path).get("iqaloss.scorer") if own else None
 
+
+def read_own(path: Path, name: str, config_class: type[Any], *, sha256: str | None = None) -> OwnFile:
+    """Reads a file written by :func:`save`.
+
+    Args:
+        path: The file.
+        name: The scorer that it must hold.
+        config_class: The dataclass of that scorer's architecture.
+        sha256: The digest that it must have; None for any.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is corrupt, of another format, or holds another scorer.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"no such checkpoint file: {path}")
     if sha256 is not None and sha256_of(path) != sha256:
         raise ValueError(f"{path} is corrupt: its sha256 is {sha256_of(path)}, expected {sha256}")
     metadata = read_metadata(path)
-    if "iqaloss.scorer" not in metadata:
+    made_by = metadata.get("iqaloss.scorer")
+    if made_by is None:
         raise ValueError(f"{path} was not written by iqaloss; for official files see load_official")
     if metadata.get("iqaloss.format") != FORMAT:
         raise ValueError(f"{path} has format {metadata.get('iqaloss.format')!r}; this version reads {FORMAT!r}")
-    made_by = metadata["iqaloss.scorer"]
-    if made_by != item.card.name:
-        raise ValueError(f'{path} holds a {made_by!r}, not a {item.card.name!r}: create_scorer("{made_by}", weights=…)')
-    config = parse(item.scorer_class.config_class, json.loads(metadata["iqaloss.config"]), f"the config in {path}")
-    scorer = build(item, config, options)
-    load_strict(scorer, read_state_dict(path), source=str(path))
-    return scorer
+    if made_by != name:
+        raise ValueError(f'{path} holds a {made_by!r}, not a {name!r}: create_scorer("{made_by}", weights=…)')
+    config = parse(config_class, json.loads(metadata["iqaloss.config"]), f"the config in {path}")
+    return OwnFile(config, read_state_dict(path))
 
 
 def embedded_path(file: EmbeddedFile) -> Path:

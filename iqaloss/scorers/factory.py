@@ -11,10 +11,12 @@ from torch import Tensor
 
 from iqaloss._configs import changed
 from iqaloss._errors import missing_package
-from iqaloss.scorers import checkpoints, official
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.cards import ScorerCard
+from iqaloss.scorers.checkpoints import embedded_path, made_for, read_own
+from iqaloss.scorers.official import OfficialFile, find_official, read_official
 from iqaloss.scorers.registry import ScorerEntry, entry
+from iqaloss.scorers.state_dicts import load_strict, some
 
 Weights = str | Path | Mapping[str, Tensor] | None
 """A file or folder, a state dict, or None for random weights."""
@@ -53,23 +55,22 @@ def create_scorer(name: str, weights: Weights = _DEFAULT, *, frozen: bool | None
         scorer = build(item, item.config, options)
     elif isinstance(weights, Mapping):
         scorer = build(item, item.config, options)
-        checkpoints.load_strict(scorer, weights, source="the given state dict")
+        load_strict(scorer, weights, source="the given state dict")
     elif weights == _DEFAULT:
         if item.card.embedded is None:
             raise ValueError(item.card.how_to_get_weights())
-        path = checkpoints.embedded_path(item.card.embedded)
-        scorer = checkpoints.load_own(path, item, options, sha256=item.card.embedded.sha256)
+        scorer = _load_own(embedded_path(item.card.embedded), item, options, sha256=item.card.embedded.sha256)
     else:
-        scorer = official.load_path(Path(weights), item, options)
+        scorer = _load_path(Path(weights), item, options)
     return scorer.freeze() if (weights is not None if frozen is None else frozen) else scorer
 
 
-def load_official(name: str, parts: Mapping[str, str | Path | Mapping[str, Tensor]], **options: Any) -> Scorer:
+def load_official(name: str, files: Mapping[str, OfficialFile], **options: Any) -> Scorer:
     """Builds a scorer from official checkpoint files, strictly.
 
     Args:
         name: A name out of :func:`list_scorers`.
-        parts: Role to state dict or file; the roles stand on the scorer's card. A role that was published as
+        files: Role to file or state dict; the roles stand on the scorer's card. A role that was published as
             several files takes a list of them.
         **options: Fields of the scorer's config that the checkpoint leaves open.
 
@@ -77,14 +78,18 @@ def load_official(name: str, parts: Mapping[str, str | Path | Mapping[str, Tenso
         The scorer, frozen and in eval mode.
 
     Raises:
-        ValueError: If a role is unknown or missing, or a tensor is missing, unexpected or misshapen.
+        ValueError: If a role or an option is unknown, a role is missing, or a tensor is missing, unexpected or
+            misshapen.
+
+    Warns:
+        UserWarning: Once for a file that is none of the published ones, where their digests are known.
 
     Example:
         >>> load_official("mdiqa", {"technical": "t.pth", "aesthetic": "a.pth", "fusion": "f.pth"})  # doctest: +SKIP
     """
     item = entry(name)
     _check_packages(item.card)
-    return official.load_official_parts(item, parts, options).freeze()
+    return _convert(item, files, options).freeze()
 
 
 def create_tiny(name: str, *, frozen: bool = True) -> Scorer:
@@ -98,6 +103,39 @@ def create_tiny(name: str, *, frozen: bool = True) -> Scorer:
 def build(item: ScorerEntry, config: Any, options: Mapping[str, Any]) -> Scorer:
     """Builds an entry's class with a config, some of its fields changed by options."""
     return item.scorer_class(item.card, changed(config, options, item.card.name))
+
+
+def _load_own(path: Path, item: ScorerEntry, options: Mapping[str, Any], *, sha256: str | None = None) -> Scorer:
+    """Builds a scorer from one of our files."""
+    own = read_own(path, item.card.name, item.scorer_class.config_class, sha256=sha256)
+    scorer = build(item, own.config, options)
+    load_strict(scorer, own.state, source=str(path))
+    return scorer
+
+
+def _load_path(path: Path, item: ScorerEntry, options: Mapping[str, Any]) -> Scorer:
+    """Builds a scorer from one of our files, or from a folder with ours or the official files."""
+    card = item.card
+    if path.is_dir():
+        own = [file for file in sorted(path.iterdir()) if made_for(file) == card.name]
+        if len(own) > 1:
+            raise ValueError(f"{path} holds several checkpoints of {card.name}: {some(file.name for file in own)}")
+        return _load_own(own[0], item, options) if own else _convert(item, find_official(path, card), options)
+    if made_for(path) is not None:
+        return _load_own(path, item, options)
+    if not path.is_file():
+        raise FileNotFoundError(f"weights={str(path)!r}: no such file or folder.\n{card.how_to_get_weights()}")
+    needed = [file.role for file in card.files if not file.optional]
+    if len(needed) == 1:
+        return _convert(item, {needed[0]: path}, options)
+    raise ValueError(f"{path} was not written by iqaloss.\n{card.how_to_get_weights()}")
+
+
+def _convert(item: ScorerEntry, files: Mapping[str, OfficialFile], options: Mapping[str, Any]) -> Scorer:
+    """Builds a scorer from its official files."""
+    if item.convert is None:
+        raise ValueError(f"{item.card.name} has no official files; pass weights=<file made by iqaloss>")
+    return item.convert(item.scorer_class, item.card, read_official(item.card, files, item.open_file), **options)
 
 
 def _check_packages(card: ScorerCard) -> None:

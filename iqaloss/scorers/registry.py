@@ -11,8 +11,8 @@ from iqaloss._errors import unknown_name
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.cards import ScorerCard
 
-_BUILT_IN = ("mdiqa", "lar_iqa", "pmt_iqa", "moe_agiqa", "sr_iqa")
-"""Modules beside this one that register scorers when imported; importing them loads no heavy package."""
+_PUBLISHED = ("mdiqa", "lar_iqa", "pmt_iqa", "moe_agiqa", "sr_iqa")
+"""Packages beside this module that register scorers when imported, on the first question: `import iqaloss` is light."""
 
 _ENTRIES: dict[str, ScorerEntry] = {}
 
@@ -26,39 +26,55 @@ class ScorerEntry:
         scorer_class: The class that is built.
         config: The published architecture.
         tiny: A small configuration of the same architecture, for tests and quick trials.
+        convert: ``convert(scorer_class, card, files, **options)`` builds the scorer from official state dicts, role by
+            role, with some fields of its config given; None for a scorer without official files.
+        open_file: ``open_file(role, loaded)`` returns the state dict inside what an official file holds; None where
+            the usual wrappers are all there is.
     """
 
     card: ScorerCard
     scorer_class: type[Scorer]
     config: Any
     tiny: Any
+    convert: Callable[..., Scorer] | None = None
+    open_file: Callable[[str, Any], Any] | None = None
 
 
-def register_scorer(card: ScorerCard, *, config: Any, tiny: Any) -> Callable[[type[Scorer]], type[Scorer]]:
-    """Class decorator that registers a scorer under its card's name.
+def register_scorer(
+    card: ScorerCard,
+    scorer_class: type[Scorer],
+    *,
+    config: Any,
+    tiny: Any,
+    convert: Callable[..., Scorer] | None = None,
+    open_file: Callable[[str, Any], Any] | None = None,
+) -> None:
+    """Registers a scorer under its card's name.
 
     Args:
         card: What is known of the scorer.
+        scorer_class: The class that is built with the card and a config.
         config: Its architecture as published.
         tiny: A small configuration of the same architecture that runs in well under a second.
+        convert: Builds it from official state dicts; see :class:`ScorerEntry`.
+        open_file: Opens official files that are wrapped in a way of their own; see :class:`ScorerEntry`.
 
     Raises:
         ValueError: If the name is taken by another class.
+
+    Example:
+        >>> mobile = entry("mdiqa-mobile")
+        >>> register_scorer(mobile.card, mobile.scorer_class, config=mobile.config, tiny=mobile.tiny)
     """
-
-    def decorate(scorer_class: type[Scorer]) -> type[Scorer]:
-        old = _ENTRIES.get(card.name)
-        if old is not None and old.scorer_class.__qualname__ != scorer_class.__qualname__:
-            raise ValueError(f"scorer name {card.name!r} is taken by {old.scorer_class.__qualname__}")
-        _ENTRIES[card.name] = ScorerEntry(card, scorer_class, config, tiny)
-        return scorer_class
-
-    return decorate
+    old = _ENTRIES.get(card.name)
+    if old is not None and old.scorer_class.__qualname__ != scorer_class.__qualname__:
+        raise ValueError(f"scorer name {card.name!r} is taken by {old.scorer_class.__qualname__}")
+    _ENTRIES[card.name] = ScorerEntry(card, scorer_class, config, tiny, convert, open_file)
 
 
 def _entries() -> dict[str, ScorerEntry]:
-    for module in _BUILT_IN:
-        importlib.import_module(f"iqaloss.scorers.{module}")
+    for package in _PUBLISHED:
+        importlib.import_module(f"{__package__}.{package}")
     return _ENTRIES
 
 

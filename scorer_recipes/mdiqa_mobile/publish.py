@@ -18,8 +18,8 @@ from iqaloss._files import replacing, write_text
 from iqaloss.evaluation.probes.pictures import center
 from iqaloss.evaluation.probes.responses import Response, response_matrix
 from iqaloss.scorers.base import Scorer
-from iqaloss.scorers.checkpoints import sha256_of
 from iqaloss.scorers.factory import create_scorer
+from iqaloss.scorers.state_dicts import sha256_of
 from scorer_recipes.mdiqa_mobile.card import model_card
 from scorer_recipes.mdiqa_mobile.data import decode
 

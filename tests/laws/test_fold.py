@@ -22,10 +22,11 @@ from benchmarks.loss_flops import count
 from iqaloss import IQALoss, create_scorer, list_scorers
 from iqaloss.losses.runner import stages
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
-from iqaloss.scorers.checkpoints import load_strict, save
+from iqaloss.scorers.checkpoints import save
 from iqaloss.scorers.layers.fold import fold_batch_norms
 from iqaloss.scorers.layers.frozen_cache import FrozenCache
 from iqaloss.scorers.layers.transformer import PositionTable
+from iqaloss.scorers.state_dicts import load_strict
 from testing.cases import tiny
 
 EMBEDDED = "embedded"

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from iqaloss import create_scorer, list_scorers, load_official
-from iqaloss.scorers import checkpoints
+from iqaloss.scorers import checkpoints, state_dicts
+from iqaloss.scorers.mdiqa.config import MDIQAConfig
 from iqaloss.scorers.registry import entry, register_scorer
 from testing.cases import tiny
 
@@ -70,7 +71,7 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
         create_scorer("mdiqa-mobile", weights=path)
     (tmp_path / "bad.pth").write_bytes(b"not a checkpoint")
     with pytest.raises(ValueError, match=r"cannot read the checkpoint .*bad\.pth \(16 bytes\)"):
-        checkpoints.read_state_dict(tmp_path / "bad.pth")
+        state_dicts.read_state_dict(tmp_path / "bad.pth")
 
 
 def test_code_in_a_pickle_is_not_run(tmp_path: Path) -> None:
@@ -80,14 +81,14 @@ def test_code_in_a_pickle_is_not_run(tmp_path: Path) -> None:
 
     torch.save({"params": Evil()}, tmp_path / "evil.pth")
     with pytest.raises(ValueError, match=r"evil\.pth"):
-        checkpoints.read_state_dict(tmp_path / "evil.pth")
+        state_dicts.read_state_dict(tmp_path / "evil.pth")
     assert not (tmp_path / "ran").exists()
 
 
 def test_a_changed_embedded_file_is_refused(tmp_path: Path) -> None:
     path = checkpoints.save(tiny("mdiqa-mobile"), tmp_path / "mine.safetensors")
     with pytest.raises(ValueError, match="is corrupt: its sha256 is"):
-        checkpoints.load_own(path, entry("mdiqa-mobile"), {}, sha256="0" * 64)
+        checkpoints.read_own(path, "mdiqa-mobile", MDIQAConfig, sha256="0" * 64)
 
 
 def test_another_scorers_checkpoint_is_refused(tmp_path: Path) -> None:
@@ -100,10 +101,10 @@ def test_wrappers_and_data_parallel_prefixes_are_opened(tmp_path: Path) -> None:
     state = {"module.a": torch.ones(1)}
     for index, wrapped in enumerate((state, {"params": state}, {"state_dict": state}, {"params_ema": state, "x": 1})):
         torch.save(wrapped, tmp_path / f"{index}.pth")
-        assert list(checkpoints.read_state_dict(tmp_path / f"{index}.pth")) == ["a"]
+        assert list(state_dicts.read_state_dict(tmp_path / f"{index}.pth")) == ["a"]
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(ValueError, match="holds no state dict"):
-        checkpoints.read_state_dict(tmp_path / "list.pth")
+        state_dicts.read_state_dict(tmp_path / "list.pth")
 
 
 @pytest.mark.usefixtures("tiny_entry")
@@ -144,6 +145,11 @@ def test_unknown_scorers_and_options_get_the_nearest_name() -> None:
         create_scorer("mdiqa", weights=None, fusio=None)
 
 
+def test_official_files_of_a_scorer_without_a_converter_are_refused() -> None:
+    with pytest.raises(ValueError, match="mdiqa-mobile has no official files; pass weights="):
+        load_official("mdiqa-mobile", {})
+
+
 def test_a_name_is_registered_once() -> None:
     item = entry("mdiqa")
 
@@ -151,4 +157,4 @@ def test_a_name_is_registered_once() -> None:
         pass
 
     with pytest.raises(ValueError, match="'mdiqa' is taken by MDIQA"):
-        register_scorer(item.card, config=item.config, tiny=item.tiny)(Other)
+        register_scorer(item.card, Other, config=item.config, tiny=item.tiny)

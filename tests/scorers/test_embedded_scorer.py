@@ -13,9 +13,9 @@ from iqaloss.evaluation.probes import degradations, distortions, gradients, resp
 from iqaloss.evaluation.probes.pictures import center, read_pictures
 from iqaloss.scorers import weights
 from iqaloss.scorers.base import Scorer
-from iqaloss.scorers.checkpoints import sha256_of
 from iqaloss.scorers.factory import create_scorer
 from iqaloss.scorers.registry import entry
+from iqaloss.scorers.state_dicts import sha256_of
 from scorer_recipes.mdiqa_mobile import publish
 
 FOLDER = Path(weights.__file__).parent

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +16,17 @@ from torchvision.transforms import functional
 
 from iqaloss import IQALoss, create_scorer, load_official
 from iqaloss.losses.lar_iqa_loss import LARIQALoss
-from iqaloss.scorers import checkpoints
+from iqaloss.scorers import checkpoints, registry
+from iqaloss.scorers import official as official_files
 from iqaloss.scorers.base import Request
 from iqaloss.scorers.factory import create_tiny
-from iqaloss.scorers.lar_iqa import KNOWN_FILES, LARIQA, KnownFile, identify, official
+from iqaloss.scorers.lar_iqa import LARIQA, official
 from iqaloss.scorers.lar_iqa.config import SPACES
 from iqaloss.scorers.lar_iqa.pillow import resize_levels
 from iqaloss.scorers.lar_iqa.preprocess import center_crop, squeeze_to_square
 from iqaloss.scorers.layers.kan import spline_knots
 from iqaloss.scorers.registry import entry
+from iqaloss.scorers.state_dicts import sha256_of
 from testing.golden import Golden, assert_close, assert_gradient_close
 
 HEADS = ("kan", "mlp")
@@ -369,17 +373,33 @@ def test_a_folder_with_an_official_file_is_enough(tmp_path: Path) -> None:
     assert again.config.head == "mlp"
 
 
-def test_known_files_are_identified_by_size_and_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "AIM_Training_2branche_KAN-Head.pt"
-    path.write_bytes(b"weights")
-    assert identify(path) is None
-    known = KnownFile(checkpoints.sha256_of(path), 7, "kan", "a test")
-    monkeypatch.setattr(official, "KNOWN_FILES", (*KNOWN_FILES, known))
-    assert identify(path) is known
-    path.write_bytes(b"Weights")
-    assert identify(path) is None
-    assert {file.sha256 for file in KNOWN_FILES} == set(entry("lar-iqa").card.files[0].sha256)
-    assert all(len(file.sha256) == 64 and file.size > 8e7 for file in KNOWN_FILES)
+def test_a_file_that_is_none_of_the_published_ones_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(official_files, "_TOLD", set())
+    options = {**SMALL, "resize": 64, "crop": 96}
+    path = tmp_path / "AIM_Training_2branche_MLP-Head.pt"
+    torch.save(official_state(tiny(head="mlp")), path)
+    with pytest.warns(UserWarning, match=r"MLP-Head\.pt is none of the 3 published files .*Google Drive"):
+        load_official("lar-iqa", {"model": path}, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_official("lar-iqa", {"model": path}, **options)
+        create_scorer("lar-iqa", weights=tmp_path, **options)
+        load_official("lar-iqa", {"model": official_state(tiny(head="mlp"))}, **options)
+
+
+def test_a_published_file_is_known_by_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "AIM_Training_2branche_MLP-Head.pt"
+    torch.save(official_state(tiny(head="mlp", embedding=8)), path)
+    item = entry("lar-iqa")
+    assert all(len(digest) == 64 for digest in item.card.files[0].sha256)
+    file = dataclasses.replace(item.card.files[0], sha256=(*item.card.files[0].sha256, sha256_of(path)))
+    known = dataclasses.replace(item, card=dataclasses.replace(item.card, files=(file,)))
+    monkeypatch.setitem(registry._ENTRIES, "lar-iqa", known)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_official("lar-iqa", {"model": path}, **{**SMALL, "embedding": 8})
 
 
 def test_missing_weights_are_explained() -> None:

@@ -106,6 +106,14 @@ def test_fusion_b_equals_the_published_one(golden: Golden, parts: dict[str, dict
     assert_close(out.extras["weights"], want["b_weights"])
 
 
+def test_an_unknown_option_of_official_files_gets_the_nearest_name(
+    golden: Golden, parts: dict[str, dict[str, Tensor]]
+) -> None:
+    files = {**parts, "fusion": golden.weights("mdiqa_fusion_B")}
+    with pytest.raises(ValueError, match="mdiqa: unknown option 'heads'; did you mean 'branches'"):
+        load_official("mdiqa", files, heads=3)
+
+
 @pytest.mark.parametrize("variant_name", ["A", "B", "C", "D"])
 def test_fusion_variant_is_told_by_its_keys(golden: Golden, variant_name: str) -> None:
     state = {key: torch.empty(0) for key in golden.shapes(f"mdiqa_fusion_{variant_name}")}

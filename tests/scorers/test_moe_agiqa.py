@@ -21,7 +21,7 @@ from iqaloss.scorers.checkpoints import save
 from iqaloss.scorers.factory import build, create_tiny
 from iqaloss.scorers.layers.crops import grid_places, pad_to_side, take_crops
 from iqaloss.scorers.layers.wordpiece import WordPiece
-from iqaloss.scorers.moe_agiqa import MoEAGIQA, MoEAGIQAConfig, load_part
+from iqaloss.scorers.moe_agiqa import MoEAGIQA, MoEAGIQAConfig, load_role
 from iqaloss.scorers.moe_agiqa.config import TINY
 from iqaloss.scorers.moe_agiqa.fusion import CrossAttention, QualityFusion, TopExperts
 from iqaloss.scorers.moe_agiqa.official import _FUSION, _SEMANTIC, OfficialLayout
@@ -106,7 +106,7 @@ def full(golden: Golden) -> tuple[MoEAGIQA, dict[str, np.ndarray]]:
         part = "moe_agiqa_vit_prior" if role == "vit_prior" else keys
         state = lean_weights(golden, part, keys)
         sums[f"{part}_checksum"] = golden.fill.checksum(state)
-        load_part(scorer, role, state)
+        load_role(scorer, role, state)
         del state
         gc.collect()
     return scorer.freeze(), sums
@@ -128,7 +128,7 @@ def test_parity_with_the_published_model(
         sums["moe_agiqa_regressor_v1_checksum"] = golden.fill.checksum(state)
         scorer.config = replace(scorer.config, prior=False)
         scorer.prior, scorer.fusion = None, QualityFusion(scorer.config)
-        load_part(scorer, "regressor", state)
+        load_role(scorer, "regressor", state)
         scorer.freeze()
     ids, mask = torch.from_numpy(want["prompt_ids"]), torch.from_numpy(want["prompt_mask"])
     crop = golden.image("moe:crop", want["crop_image_shape"]).requires_grad_()
@@ -184,7 +184,7 @@ def hollow() -> MoEAGIQA:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_official_key_lists_load_strictly(hollow: MoEAGIQA, shapes: dict[str, dict[str, list[int]]], role: str) -> None:
-    load_part(hollow, role, meta_state(shapes[role]))
+    load_role(hollow, role, meta_state(shapes[role]))
 
 
 def test_version_1_loads_strictly_and_is_told_by_its_keys(shapes: dict[str, dict[str, list[int]]]) -> None:
@@ -213,12 +213,12 @@ def test_a_file_that_does_not_fit_is_refused_by_the_tensors_official_name(
     state = meta_state(shapes[role])
     missing = {name: value for name, value in state.items() if name != key}
     with pytest.raises(ValueError, match=rf"{role}.*missing: {key}"):
-        load_part(hollow, role, missing)
+        load_role(hollow, role, missing)
     with pytest.raises(ValueError, match=rf"{role}.*unexpected: {key}_more"):
-        load_part(hollow, role, {**state, f"{key}_more": state[key]})
+        load_role(hollow, role, {**state, f"{key}_more": state[key]})
     misshapen = {**state, key: torch.empty(*state[key].shape, 2, device="meta")}
     with pytest.raises(ValueError, match=rf"{role}.*misshapen: {key} has shape"):
-        load_part(hollow, role, misshapen)
+        load_role(hollow, role, misshapen)
 
 
 @pytest.mark.parametrize("prior", [True, False])

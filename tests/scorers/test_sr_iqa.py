@@ -27,6 +27,7 @@ from iqaloss.scorers.sr_iqa.config import OFFICIAL, TINY
 from iqaloss.scorers.sr_iqa.maniqa import ManiqaTokens
 from iqaloss.scorers.sr_iqa.rectifier import Rectifier, rectify
 from iqaloss.scorers.sr_iqa.windows import cut_windows, fit_size, published_starts, spread_starts
+from iqaloss.scorers.state_dicts import load_strict
 from testing.golden import Golden, assert_close, assert_gradient_close
 
 SCORE = Request(score=True)
@@ -67,7 +68,7 @@ def test_clip_scores_and_gradients_equal_the_published_ones(
 ) -> None:
     want, scorer = golden.load("sr_iqa_clip"), official[prompt]
     windows = golden.image("sr:a", (6, 3, SIDE, SIDE)).view(*want["a_patches_shape"]).requires_grad_()
-    out = scorer.judge(windows, Request(score=True, extras=("probabilities",)))
+    out = scorer.score_windows(windows, Request(score=True, extras=("probabilities",)))
     assert_close(out.extras["probabilities"], want[f"a_probs_{prompt}"])
     assert_close(out.score, want[f"a_overall_{prompt}"])
     (grad,) = torch.autograd.grad(out.score.sum(), windows)
@@ -123,7 +124,7 @@ def test_rectifier_equals_the_published_one(golden: Golden) -> None:
     rectifier = Rectifier(384, "positive").eval()
     state = golden.weights("sr_iqa_rectifier")
     names = {"mlp.0.": "hidden.", "mlp.3.": "out."}
-    checkpoints.load_strict(rectifier, {names[k[:6]] + k[6:]: v for k, v in state.items()}, source="golden")
+    load_strict(rectifier, {names[k[:6]] + k[6:]: v for k, v in state.items()}, source="golden")
     tokens = golden.fill.normal("public:sr:tokens", want["r_tokens_shape"])
     tokens = tokens * torch.tensor([0.5, 1, 2])[:, None, None] + torch.tensor([0, 0.25, -0.5])[:, None, None]
     scale, shift = rectifier(tokens.requires_grad_())
@@ -155,7 +156,7 @@ def test_released_score_over_maniqa_tokens_equals_the_published_one(golden: Gold
         assert_close(tokens.double().mean(dim=(1, 2)), want["m_tokens_mean"])
         assert_close(tokens.double().flatten(1).std(dim=1), want["m_tokens_std"])
         released.maniqa.forward = lambda _: tokens  # type: ignore[method-assign]  # once is enough at this size
-        out = released.judge(windows.view(*want["m_patches_shape"]))
+        out = released.score_windows(windows.view(*want["m_patches_shape"]))
     assert_close(out.extras["quality"], want["m_quality"])
     assert_close(out.extras["rectifier"][:, 0], want["m_scale"])
     assert_close(out.extras["rectifier"][:, 1], want["m_shift"])
@@ -274,9 +275,9 @@ def test_building_with_random_weights_is_offline_and_silent(
 def test_logits_are_averaged_before_the_softmax() -> None:
     scorer = tiny(rectified=False)
     windows = torch.rand(2, 3, 3, 64, 64)
-    each = scorer.judge(windows.flatten(0, 1)[:, None]).extras["probabilities"].unflatten(0, (2, 3))
+    each = scorer.score_windows(windows.flatten(0, 1)[:, None]).extras["probabilities"].unflatten(0, (2, 3))
     want = each.log().mean(dim=1).softmax(dim=1)
-    out = scorer.judge(windows)
+    out = scorer.score_windows(windows)
     torch.testing.assert_close(out.extras["probabilities"], want)
     torch.testing.assert_close(out.score, want @ torch.arange(1.0, 6.0))
     assert not torch.allclose(want, each.mean(dim=1), atol=1e-6)
@@ -443,7 +444,7 @@ def test_backward_costs_no_more_than_forward_at_full_size(variant: str) -> None:
         scorer = create_scorer("sr-iqa", weights=None, frozen=True, variant=variant)
         windows = torch.empty(1, 1, 3, SIDE, SIDE, requires_grad=True)
         with FlopCounterMode(display=False) as forward:
-            score = scorer.judge(windows, SCORE).score.sum()
+            score = scorer.score_windows(windows, SCORE).score.sum()
         with FlopCounterMode(display=False) as backward:
             torch.autograd.grad(score, windows)
     assert 0 < backward.get_total_flops() <= 1.05 * forward.get_total_flops()

@@ -9,10 +9,10 @@ from __future__ import annotations
 from iqaloss.scorers.cards import ScorerCard, WeightFile
 from iqaloss.scorers.lar_iqa.config import PUBLISHED, TINY, LARIQAConfig
 from iqaloss.scorers.lar_iqa.model import LARIQA
-from iqaloss.scorers.lar_iqa.official import KNOWN_FILES, KnownFile, identify
+from iqaloss.scorers.lar_iqa.official import convert
 from iqaloss.scorers.registry import register_scorer
 
-__all__ = ["KNOWN_FILES", "LARIQA", "KnownFile", "LARIQAConfig", "identify"]
+__all__ = ["LARIQA", "LARIQAConfig"]
 
 register_scorer(
     ScorerCard(
@@ -36,10 +36,18 @@ register_scorer(
                 ("AIM_Training_2branche_*-Head*.pt",),
                 "https://github.com/nasimjamshidi/LAR-IQA (Google Drive folder 1HZY-eW6TxIEy6XtXC4Inn5sn3kkAO2UK)",
                 "MIT, according to the README of its code; none is stated for the files",
-                sha256=tuple(file.sha256 for file in KNOWN_FILES),
+                # Two different files were published as AIM_Training_2branche_KAN-Head.pt: the first from 2024-09-09 to
+                # 2024-11-04 and in the Drive folder, the second from 2024-11-04 to 2025-01-29. The third is the MLP's.
+                sha256=(
+                    "70c243d7324c76df43df8ab6a44eb535ee9f4f3acb928e5dfe9deb2bb3b7b0ab",
+                    "9b4d43dddb29b40cb3afee908e0f5bdf760c3ca2e5efbee179e01f7cd286e11a",
+                    "68116e2d548b6bec6d80982ce3bbd7fb1136b20e2db728669b3b307fb3e7a094",
+                ),
             ),
         ),
     ),
+    LARIQA,
     config=PUBLISHED,
     tiny=TINY,
-)(LARIQA)
+    convert=convert,
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,7 +108,7 @@ class LARIQA(Scorer):
     @property
     def extra_names(self) -> tuple[str, ...]:
         """The class scores and the embedding of both branches."""
-        return tuple(f"{branch}_{part}" for branch in BRANCHES for part in ("logits", "embedding"))
+        return tuple(f"{branch}_{output}" for branch in BRANCHES for output in ("logits", "embedding"))
 
     def compute(
         self,
@@ -138,8 +138,8 @@ class LARIQA(Scorer):
             logits, embedding = f"{name}_logits" in extras, request.score or f"{name}_embedding" in extras
             if not (stages or logits or embedding):
                 continue
-            view = self.view(converted, name, pad=pad)
-            found: BranchOutput = self.branches[name](view, stages, logits=logits, embedding=embedding)
+            inputs = self.inputs(converted, name, pad=pad)
+            found: BranchOutput = self.branches[name](inputs, stages, logits=logits, embedding=embedding)
             for stage, level in found.maps.items():
                 if name == "synthetic":
                     level = without_border(level, images.shape[2:], self.config.crop, pad=pad)
@@ -152,19 +152,18 @@ class LARIQA(Scorer):
         if request.score:
             scores = self.join(torch.cat(embeddings, dim=1))
             output.overall = scores.view(len(spaces), -1).mean(dim=0)
-        output.extras = {extra: value for extra, value in output.extras.items() if extra in extras}
         return output
 
     def preprocess(self, images: Tensor, branch: str, spaces: Sequence[str], *, pad: bool) -> Tensor:
-        """Returns what a branch's network sees of RGB images in ``[0, 1]``: :meth:`convert`, then :meth:`view`."""
-        return self.view(self.convert(images, spaces), branch, pad=pad)
+        """Returns what a branch's network sees of RGB images in ``[0, 1]``: :meth:`convert`, then :meth:`inputs`."""
+        return self.inputs(self.convert(images, spaces), branch, pad=pad)
 
     def convert(self, images: Tensor, spaces: Sequence[str]) -> Tensor:
         """Returns RGB images in the colour spaces, ``[S * B, 3, H, W]``, space by space, at least in float32."""
         wide = images if images.dtype == torch.float64 else images.float()
         return to_spaces(to_eight_bits(wide) if self.config.variant == "released" else wide, spaces)
 
-    def view(self, converted: Tensor, branch: str, *, pad: bool) -> Tensor:
+    def inputs(self, converted: Tensor, branch: str, *, pad: bool) -> Tensor:
         """Returns what a branch's network sees of converted images: resized or cropped, and normalised.
 
         Args:
@@ -174,20 +173,10 @@ class LARIQA(Scorer):
         """
         if branch == "authentic":
             eight_bits = self.config.variant == "released"
-            view = squeeze_to_square(converted, self.config.resize, eight_bits=eight_bits)
+            inputs = squeeze_to_square(converted, self.config.resize, eight_bits=eight_bits)
         else:
-            view = center_crop(converted, self.config.crop, pad=pad)
-        return self.normalize(view).to(self.mean.dtype)
-
-    @classmethod
-    def from_official(cls, card: ScorerCard, parts: Mapping[str, Mapping[str, Tensor]], **options: Any) -> LARIQA:
-        """Builds the scorer from an official two-branch state dict; KAN and MLP heads are told by its keys.
-
-        The variant is ``"released"`` unless another is asked for: the published scores come from 8-bit images.
-        """
-        from iqaloss.scorers.lar_iqa.official import convert
-
-        return convert(cls, card, parts["model"], **options)
+            inputs = center_crop(converted, self.config.crop, pad=pad)
+        return self.normalize(inputs).to(self.mean.dtype)
 
 
 def _by_image(values: Tensor, spaces: int) -> Tensor:

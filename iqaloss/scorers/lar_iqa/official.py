@@ -1,80 +1,20 @@
-"""Official LAR-IQA checkpoints: which one a file is, which head it holds, and how its keys become ours."""
+"""Official LAR-IQA checkpoints: which head one holds, and how its keys become ours."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from iqaloss._errors import unknown_name
+from iqaloss._configs import changed
 from iqaloss.scorers.cards import ScorerCard
-from iqaloss.scorers.checkpoints import sha256_of
 from iqaloss.scorers.lar_iqa.config import PUBLISHED
+from iqaloss.scorers.lar_iqa.model import LARIQA
 from iqaloss.scorers.layers.kan import spline_knots
-from iqaloss.scorers.prefixes import load_prefixed
-
-if TYPE_CHECKING:
-    from iqaloss.scorers.lar_iqa.model import LARIQA
-
-StateDict = Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class KnownFile:
-    """A published file.
-
-    Attributes:
-        sha256: Its digest.
-        size: Its size in bytes.
-        head: The head that it holds.
-        note: When it was published, and under which name.
-    """
-
-    sha256: str
-    size: int
-    head: str
-    note: str
-
-
-KNOWN_FILES = (
-    KnownFile(
-        "70c243d7324c76df43df8ab6a44eb535ee9f4f3acb928e5dfe9deb2bb3b7b0ab",
-        85_484_315,
-        "kan",
-        "AIM_Training_2branche_KAN-Head.pt, 2024-09-09 to 2024-11-04 and in the Drive folder",
-    ),
-    KnownFile(
-        "9b4d43dddb29b40cb3afee908e0f5bdf760c3ca2e5efbee179e01f7cd286e11a",
-        85_476_922,
-        "kan",
-        "AIM_Training_2branche_KAN-Head.pt, 2024-11-04 to 2025-01-29",
-    ),
-    KnownFile(
-        "68116e2d548b6bec6d80982ce3bbd7fb1136b20e2db728669b3b307fb3e7a094",
-        81_899_582,
-        "mlp",
-        "AIM_Training_2branche_MLP-Head.pt",
-    ),
-)
-"""Two different KAN checkpoints were published under one name."""
-
-
-def identify(path: str | Path) -> KnownFile | None:
-    """Tells which published checkpoint a file is, by its size and then its digest; None if it is none of them.
-
-    Example:
-        >>> identify("AIM_Training_2branche_MLP-Head.pt").head  # doctest: +SKIP
-        'mlp'
-    """
-    path = Path(path)
-    size = path.stat().st_size
-    digest = sha256_of(path) if any(file.size == size for file in KNOWN_FILES) else None
-    return next((file for file in KNOWN_FILES if file.size == size and file.sha256 == digest), None)
-
+from iqaloss.scorers.state_dicts import StateDict, load_prefixed
 
 # Official prefix to ours; "syntetic" is how the published keys spell it.
 _TRUNKS = (("authentic.", "branches.authentic.trunk."), ("syntetic.", "branches.synthetic.trunk."))
@@ -118,28 +58,27 @@ def head_of(state: StateDict) -> str:
     )
 
 
-def convert(cls: type[LARIQA], card: ScorerCard, state: StateDict, **options: Any) -> LARIQA:
-    """Builds the scorer from an official state dict; every tensor is loaded, or checked and dropped.
+def convert(scorer_class: type[LARIQA], card: ScorerCard, files: Mapping[str, StateDict], **options: Any) -> LARIQA:
+    """Builds the scorer from an official two-branch state dict; every tensor is loaded, or checked and dropped.
+
+    The variant is ``"released"`` unless another is asked for: the published scores come from 8-bit images.
 
     Args:
-        cls: The scorer's class.
+        scorer_class: The scorer's class.
         card: Its card.
-        state: The official state dict.
+        files: The state dict of role ``model``; KAN and MLP heads are told by its keys.
         **options: Fields of the config.
     """
-    allowed = [item.name for item in fields(PUBLISHED)]
-    for option in options:
-        if option not in allowed:
-            raise ValueError(f"{card.name}: {unknown_name('option', option, allowed)}")
-    head = head_of(state)
-    if options.get("head", head) != head:
-        raise ValueError(f"{card.name}: head={options['head']!r} was asked for, but the checkpoint has a {head} head")
     # Scores of the released script depend on its 8-bit images in the third or fourth digit.
-    config = replace(PUBLISHED, **{"variant": "released", **options, "head": head})
+    config = changed(PUBLISHED, {"variant": "released", **options}, card.name)
+    state = files["model"]
+    head = head_of(state)
+    if "head" in options and config.head != head:
+        raise ValueError(f"{card.name}: head={config.head!r} was asked for, but the checkpoint has a {head} head")
     if head == "kan":
         state = _without_knots(state)
         state = state if config.kan_scaler else _folded(state)
-    scorer = cls(card, config)
+    scorer = scorer_class(card, replace(config, head=head))
     load_prefixed(scorer, state, (*_TRUNKS, *_HEADS[head]), source=_SOURCE)
     return scorer
 

@@ -20,6 +20,7 @@ from iqaloss.scorers.mdiqa.config import (
     MDIQAConfig,
 )
 from iqaloss.scorers.mdiqa.model import MDIQA
+from iqaloss.scorers.mdiqa.official import convert
 from iqaloss.scorers.registry import register_scorer
 
 __all__ = ["FUSIONS", "MDIQA", "BranchConfig", "FusionConfig", "MDIQAConfig"]
@@ -51,9 +52,11 @@ register_scorer(
             WeightFile("fusion", ("mdiqa_shared_5t_4a_*.pth",), _PUBLISHED, _LICENSE),
         ),
     ),
+    MDIQA,
     config=OFFICIAL,
     tiny=TINY,
-)(MDIQA)
+    convert=convert,
+)
 
 register_scorer(
     ScorerCard(
@@ -76,6 +79,7 @@ register_scorer(
             "see mdiqa-mobile.md",
         ),
     ),
+    MDIQA,
     config=MOBILE,
     tiny=TINY_MOBILE,
-)(MDIQA)
+)

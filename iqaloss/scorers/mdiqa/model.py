@@ -119,10 +119,7 @@ class MDIQA(Scorer):
             wanted = [everything.index(name) for name in scored]
             of_dimensions, added = self.statistics(images, found.levels, wanted, local)
             found.scores = {name: found.scores[name] + of_dimensions[:, i] for i, name in enumerate(scored)}
-        output = ScoreOutput(
-            dimensions={name: found.scores[name] for name in everything if name in (request.dimensions or ())},
-            features={name: found.features[name] for name in everything if name in (request.features or ())},
-        )
+        output = ScoreOutput(found.scores, found.features)
         if weighted:
             with torch.set_grad_enabled(torch.is_grad_enabled() and (request.score or not fixed_weights)):
                 weights = self.weighting(normalized, found.maps)
@@ -135,7 +132,6 @@ class MDIQA(Scorer):
             if local:
                 scores = scores + output.extras["local_scores"]
             output.overall = self.fuse(scores * output.extras["weights"]).squeeze(1)
-        output.extras = {name: value for name, value in output.extras.items() if name in extras}
         return output
 
     def _run_branches(
@@ -173,14 +169,3 @@ class MDIQA(Scorer):
                 StackedLocalScores({name: local[name] for name in branch.dimensions}) for branch in self.config.branches
             )
             self.local = None
-
-    @classmethod
-    def from_official(cls, card: ScorerCard, parts: Mapping[str, Mapping[str, Tensor]], **options: Any) -> MDIQA:
-        """Builds the scorer from the official technical, aesthetic and fusion networks.
-
-        The fusion variant is told by its keys. The technical network may come as one state dict with the
-        prefixes ``cfanet_backbone.`` and ``cfanet_heads.``, or as its backbone and its five heads, in order.
-        """
-        from iqaloss.scorers.mdiqa.official import convert
-
-        return convert(cls, card, parts, **options)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
+from iqaloss._configs import changed
 from iqaloss.scorers.cards import ScorerCard
-from iqaloss.scorers.checkpoints import load_strict, rename_keys
 from iqaloss.scorers.mdiqa.config import FUSIONS, OFFICIAL, FusionConfig
-
-if TYPE_CHECKING:
-    from iqaloss.scorers.mdiqa.model import MDIQA
-
-StateDict = Mapping[str, Tensor]
+from iqaloss.scorers.mdiqa.model import MDIQA
+from iqaloss.scorers.state_dicts import StateDict, load_strict, rename_keys
 
 # The published technical network comes as six files: "0:" marks the backbone's keys, "1:" to "5:" the heads'.
 _JOIN = [(r"0:", "cfanet_backbone."), *((rf"{i + 1}:", f"cfanet_heads.{i}.") for i in range(5))]
@@ -86,15 +83,26 @@ def fusion_of(state: StateDict) -> FusionConfig:
     return replace(base, local=local, clip=clip)
 
 
-def convert(cls: type[MDIQA], card: ScorerCard, parts: Mapping[str, StateDict], **options: Any) -> MDIQA:
-    """Builds the scorer from its official parts; every tensor is loaded, or known to have no effect."""
-    config = replace(OFFICIAL, fusion=fusion_of(parts["fusion"]), **options)
-    scorer = cls(card, config)
+def convert(scorer_class: type[MDIQA], card: ScorerCard, files: Mapping[str, StateDict], **options: Any) -> MDIQA:
+    """Builds the scorer from the official networks; every tensor is loaded, or known to have no effect.
+
+    Args:
+        scorer_class: The scorer's class.
+        card: Its card.
+        files: The state dicts of roles ``technical``, ``aesthetic`` and ``fusion``. The fusion variant is told by its
+            keys. The technical network has the prefixes ``cfanet_backbone.`` and ``cfanet_heads.``, or comes as its
+            backbone and its five heads, in order.
+        **options: Fields of the config.
+    """
+    config = changed(OFFICIAL, options, card.name)
+    if "fusion" not in options:
+        config = replace(config, fusion=fusion_of(files["fusion"]))
+    scorer = scorer_class(card, config)
     for branch in config.branches:
-        state = rename_keys(parts[branch.name], _JOIN)
+        state = rename_keys(files[branch.name], _JOIN)
         load_strict(scorer.branches[branch.name], _branch(state, branch.dimensions), source=f"role {branch.name!r}")
     heads = {name: index for index, name in enumerate(config.dimensions)}
-    fusion = rename_keys(parts["fusion"], _FUSION, _UNUSED)
+    fusion = rename_keys(files["fusion"], _FUSION, _UNUSED)
     fusion = rename_keys(fusion, [(rf"local\.{i}\.(?=mix|regress)", f"local.{n}.") for n, i in heads.items()])
     fusion = rename_keys(fusion, [(rf"local\.{i}\.", f"local.{n}.pool.") for n, i in heads.items()])
     _load_fusion(scorer, _layers(fusion, r"local."))

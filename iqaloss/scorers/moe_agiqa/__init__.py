@@ -9,11 +9,11 @@ from __future__ import annotations
 from iqaloss.scorers.cards import CLIP_MEAN, CLIP_STD, ScorerCard, WeightFile
 from iqaloss.scorers.moe_agiqa.config import OFFICIAL, TINY, VISUAL_TAG, ExpertConfig, MoEAGIQAConfig
 from iqaloss.scorers.moe_agiqa.model import MoEAGIQA
-from iqaloss.scorers.moe_agiqa.official import load_part
+from iqaloss.scorers.moe_agiqa.official import convert, load_role, open_file
 from iqaloss.scorers.moe_agiqa.semantic import PromptTokens
 from iqaloss.scorers.registry import register_scorer
 
-__all__ = ["ExpertConfig", "MoEAGIQA", "MoEAGIQAConfig", "PromptTokens", "load_part"]
+__all__ = ["ExpertConfig", "MoEAGIQA", "MoEAGIQAConfig", "PromptTokens", "load_role"]
 
 _CODE = "https://github.com/37s/MoE-AGIQA"
 _MADE_BY = f"no address: its authors publish none; the training scripts of {_CODE} write it"
@@ -46,6 +46,9 @@ register_scorer(
             ),
         ),
     ),
+    MoEAGIQA,
     config=OFFICIAL,
     tiny=TINY,
-)(MoEAGIQA)
+    convert=convert,
+    open_file=open_file,
+)

@@ -99,7 +99,7 @@ class CrossAttention(nn.Module):
 
 
 @dataclass
-class Judgement:
+class ExpertScores:
     """What the experts say.
 
     Attributes:
@@ -134,15 +134,15 @@ class TopExperts(nn.Module):
         )
         self.remember = FrozenCache()
 
-    def forward(self, pooled: Tensor) -> Judgement:
-        """Judges pooled features ``[B, C]``."""
+    def forward(self, pooled: Tensor) -> ExpertScores:
+        """Scores pooled features ``[B, C]``."""
         with full_precision(pooled.device):
             pooled = pooled.float()
             gate = F.linear(pooled, self.select.weight.float(), self.select.bias.float()).softmax(dim=1)
             hidden = F.gelu(torch.einsum("bc,ndc->bnd", pooled, self._stack(0, "weight")) + self._stack(0, "bias"))
             scores = (hidden * self._stack(2, "weight")[:, 0]).sum(2) + self._stack(2, "bias")[:, 0]
             chosen = torch.zeros_like(gate).scatter(1, gate.topk(self.best, dim=1).indices, 1.0)
-            return Judgement((gate * chosen * scores).sum(1), gate, scores)
+            return ExpertScores((gate * chosen * scores).sum(1), gate, scores)
 
     def _stack(self, layer: int, name: str) -> Tensor:
         each = [getattr(expert[layer], name) for expert in self.experts]  # type: ignore[index]
@@ -190,6 +190,6 @@ class QualityFusion(nn.Module):
         tokens = self.norm_visual(visual.flatten(2).transpose(1, 2))
         return (tokens + self.attention(tokens, self.norm_text(text @ self.text))).mean(dim=1)
 
-    def forward(self, pooled: Tensor) -> Judgement:
-        """Judges the pooled features."""
+    def forward(self, pooled: Tensor) -> ExpertScores:
+        """Scores the pooled features."""
         return self.top(pooled)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from iqaloss._errors import unknown_name
-from iqaloss.scorers.base import Request, ScoreOutput, Scorer, check_images
+from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.cards import ScorerCard
+from iqaloss.scorers.image_checks import check_images
 from iqaloss.scorers.layers.crops import take_crops
 from iqaloss.scorers.layers.square import center_square
 from iqaloss.scorers.layers.vit import class_token, create_vit
@@ -25,7 +25,7 @@ _LOG = logging.getLogger("iqaloss")
 _LARGE = 0.5
 """Models of more GB than this say their size before they are built."""
 _CONDITIONS = ("prompts", "prompt_images", "crops", "seed")
-_JUDGED = ("gate", "experts", "pooled")
+_BY_EXPERTS = ("gate", "experts", "pooled")
 
 
 class MoEAGIQA(Scorer):
@@ -80,7 +80,7 @@ class MoEAGIQA(Scorer):
     @property
     def extra_names(self) -> tuple[str, ...]:
         """What the experts say, ImageReward's score and, in version 2, the prior."""
-        return (*_JUDGED, "reward", "prior") if self.config.prior else (*_JUDGED, "reward")
+        return (*_BY_EXPERTS, "reward", "prior") if self.config.prior else (*_BY_EXPERTS, "reward")
 
     def use_tokenizer(self, source: str | Path | WordPiece) -> MoEAGIQA:
         """Lets prompts be texts.
@@ -133,34 +133,32 @@ class MoEAGIQA(Scorer):
         for name in unknown:
             raise ValueError(f"{self.card.name}: {unknown_name('condition', name, _CONDITIONS)}")
         extras = request.extras or ()
-        judged = request.score or any(name in extras for name in _JUDGED)
-        viewed = judged or bool(request.features)
+        scored = request.score or any(name in extras for name in _BY_EXPERTS)
+        mapped = scored or bool(request.features)
         output = ScoreOutput()
         batch = images.shape[0]
-        if viewed or "prior" in extras:
+        if mapped or "prior" in extras:
             stack = self._crops(images, crops, seed)
             count = stack.shape[1]
             stack = stack.flatten(0, 1)
-        if viewed:
+        if mapped:
             visual = self.fusion.degradation(self._visual_blocks(stack))
             if request.features:
                 output.features["degradation"] = visual.unflatten(0, (batch, count)).transpose(1, 2).flatten(2, 3)
-        prior = self._prior(stack) if self.config.prior and (judged or "prior" in extras) else None
-        found = {} if prior is None else {"prior": _over_crops(prior, batch)}
-        if judged or "reward" in extras:
+        prior = self._prior(stack) if self.config.prior and (scored or "prior" in extras) else None
+        each_crop = {} if prior is None else {"prior": prior}
+        if scored or "reward" in extras:
             text = self._text(images if prompt_images is None else prompt_images, batch, prompts)
             if "reward" in extras:
-                found["reward"] = self.semantic.reward_of(text)
-        if judged:
+                output.extras["reward"] = self.semantic.reward_of(text)
+        if scored:
             text = text.to(self.mean.dtype).repeat_interleave(count, dim=0)
             pooled = self.fusion.pool(visual, text, prior)
-            judgement = self.fusion(pooled)
-            found["gate"] = _over_crops(judgement.gate, batch)
-            found["experts"] = _over_crops(judgement.experts, batch)
-            found["pooled"] = _over_crops(pooled, batch)
+            found = self.fusion(pooled)
+            each_crop |= {"gate": found.gate, "experts": found.experts, "pooled": pooled}
             if request.score:
-                output.overall = _over_crops(judgement.score, batch)
-        output.extras = {name: found[name] for name in extras}
+                output.overall = _over_crops(found.score, batch)
+        output.extras |= {name: _over_crops(each_crop[name], batch) for name in extras if name in each_crop}
         return output
 
     def _crops(self, images: Tensor, crops: int | None, seed: int | None) -> Tensor:
@@ -190,25 +188,6 @@ class MoEAGIQA(Scorer):
             raise ValueError(f"prompt_images holds {images.shape[0]} images, images {batch}")
         square = self.normalize(center_square(images.float(), self.config.vision.side))
         return self.semantic(square.to(_dtype_of(self.semantic)), self.tokenize(prompts).expand(batch))
-
-    @classmethod
-    def open_official(cls, role: str, loaded: Any) -> Any:
-        """Takes the role's part out of a training checkpoint, which holds several."""
-        from iqaloss.scorers.moe_agiqa.official import open_checkpoint
-
-        return open_checkpoint(role, loaded)
-
-    @classmethod
-    def from_official(cls, card: ScorerCard, parts: Mapping[str, Mapping[str, Tensor]], **options: Any) -> MoEAGIQA:
-        """Builds the scorer from official state dicts.
-
-        Versions 1 and 2 are told apart by the regressor's keys; version 2 needs the role ``vit_prior``. The
-        published checkpoints do not hold the visual transformer: give it as role ``vit``, or ask for its
-        download by its timm name, ``download_vit="vit_base_patch16_224.augreg_in21k_ft_in1k"``.
-        """
-        from iqaloss.scorers.moe_agiqa.official import convert
-
-        return convert(cls, card, parts, **options)
 
 
 def _dtype_of(module: nn.Module) -> torch.dtype:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from torch import Tensor, nn
 
-from iqaloss._errors import unknown_name
+from iqaloss._configs import changed, check_options
 from iqaloss.scorers.cards import ScorerCard
-from iqaloss.scorers.checkpoints import load_strict, rename_keys
 from iqaloss.scorers.moe_agiqa.config import OFFICIAL, VISUAL_TAG, MoEAGIQAConfig
-
-if TYPE_CHECKING:
-    from iqaloss.scorers.moe_agiqa.model import MoEAGIQA
-
-StateDict = Mapping[str, Tensor]
+from iqaloss.scorers.moe_agiqa.model import MoEAGIQA
+from iqaloss.scorers.state_dicts import StateDict, load_strict, rename_keys
 
 # From our names to the official ones, so that a tensor that does not fit is reported by its official name.
 _LAYER = r"text\.layers\.(\d+)\."
@@ -80,7 +75,7 @@ class OfficialLayout:
         self.network.load_state_dict({names[name]: value for name, value in state.items()}, strict=strict)
 
 
-def load_part(scorer: MoEAGIQA, role: str, state: StateDict) -> None:
+def load_role(scorer: MoEAGIQA, role: str, state: StateDict) -> None:
     """Loads one official state dict into a scorer, strictly.
 
     It also lets a training start where the published one did: role ``reward`` takes ImageReward's own
@@ -97,13 +92,13 @@ def load_part(scorer: MoEAGIQA, role: str, state: StateDict) -> None:
     if scorer.config.variant != "released":
         raise ValueError(f'official checkpoints fit variant="released", not {scorer.config.variant!r}')
     later = [rf"blocks\.{index}\." for index in range(scorer.config.visual_depth, scorer.config.visual.depth)]
-    parts: dict[str, tuple[nn.Module | None, list[tuple[str, str]], list[str]]] = {
+    places: dict[str, tuple[nn.Module | None, list[tuple[str, str]], list[str]]] = {
         "reward": (scorer.semantic, _SEMANTIC, _UNUSED_SEMANTIC),
         "regressor": (scorer.fusion, _FUSION, []),
         "vit": (scorer.visual, [], [*_UNUSED_VIT, r"norm\.", *later]),
         "vit_prior": (scorer.prior, [], _UNUSED_VIT),
     }
-    network, table, unused = parts[role]
+    network, table, unused = places[role]
     if network is None:
         raise ValueError("role 'vit_prior' belongs to version 2; the regressor is one of version 1 (no 'proj_prior')")
     layout = cast(nn.Module, OfficialLayout(network, table))
@@ -111,52 +106,56 @@ def load_part(scorer: MoEAGIQA, role: str, state: StateDict) -> None:
 
 
 def convert(
-    cls: type[MoEAGIQA],
+    scorer_class: type[MoEAGIQA],
     card: ScorerCard,
-    parts: Mapping[str, StateDict],
+    files: Mapping[str, StateDict],
     *,
     download_vit: str | None = None,
     **options: Any,
 ) -> MoEAGIQA:
-    """Builds the scorer from its official parts; every tensor is loaded, or known to have no effect."""
-    prior = "proj_prior" in parts["regressor"]
-    if prior and "vit_prior" not in parts:
+    """Builds the scorer from official state dicts; every tensor is loaded, or known to have no effect.
+
+    Versions 1 and 2 are told apart by the regressor's keys; version 2 needs the role ``vit_prior``. The published
+    checkpoints do not hold the visual transformer: give it as role ``vit``, or ask for its download.
+
+    Args:
+        scorer_class: The scorer's class.
+        card: Its card.
+        files: The state dicts of roles ``reward``, ``regressor`` and, if given, ``vit`` and ``vit_prior``.
+        download_vit: The timm name of the visual transformer to download, in place of role ``vit``:
+            ``"vit_base_patch16_224.augreg_in21k_ft_in1k"``.
+        **options: Fields of the config.
+    """
+    check_options(options, (*MoEAGIQAConfig.__dataclass_fields__, "download_vit"), card.name)
+    prior = "proj_prior" in files["regressor"]
+    if prior and "vit_prior" not in files:
         raise ValueError("the regressor is one of version 2 ('proj_prior'): role 'vit_prior' is needed too")
-    if "vit" in parts and download_vit is not None:
+    if "vit" in files and download_vit is not None:
         raise ValueError(f"role 'vit' is given: leave out download_vit={download_vit!r}")
-    if "vit" not in parts and download_vit is None:
+    if "vit" not in files and download_vit is None:
         raise ValueError(
             f"MoE-AGIQA's checkpoints do not hold the visual transformer: give role 'vit' (timm's {VISUAL_TAG}), "
             f"or ask for its download: download_vit={VISUAL_TAG!r}"
         )
-    if download_vit is not None:
-        options = {"visual_tag": download_vit, **options}
-    scorer = cls(card, _configure(prior, options))
-    for role, state in parts.items():
-        load_part(scorer, role, state)
+    told = {"prior": prior} if download_vit is None else {"prior": prior, "visual_tag": download_vit}
+    scorer = scorer_class(card, changed(OFFICIAL, {**told, **options}, card.name))
+    for role, state in files.items():
+        load_role(scorer, role, state)
     if download_vit is not None:
         import timm
 
-        load_part(scorer, "vit", timm.create_model(download_vit, pretrained=True).state_dict())
+        load_role(scorer, "vit", timm.create_model(download_vit, pretrained=True).state_dict())
     return scorer
 
 
-def _configure(prior: bool, options: Mapping[str, Any]) -> MoEAGIQAConfig:
-    fields = tuple(OFFICIAL.__dataclass_fields__)
-    for option in options:
-        if option not in fields:
-            raise ValueError(unknown_name("option", option, (*fields, "download_vit")))
-    return replace(OFFICIAL, **{"prior": prior, **options})
-
-
-_ENTRIES = {
+_INSIDE = {
     "reward": "reward_model_state_dict",
     "regressor": "regressor_model_state_dict",
     "vit_prior": "vit_model_state_dict",
 }
 
 
-def open_checkpoint(role: str, loaded: Any) -> Any:
+def open_file(role: str, loaded: Any) -> Any:
     """Takes a role's state dict out of what the published training scripts write; anything else stays as it is."""
-    inside = loaded.get(_ENTRIES.get(role)) if isinstance(loaded, Mapping) else None
+    inside = loaded.get(_INSIDE.get(role)) if isinstance(loaded, Mapping) else None
     return loaded if inside is None else inside

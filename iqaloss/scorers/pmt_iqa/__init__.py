@@ -8,6 +8,7 @@ from __future__ import annotations
 from iqaloss.scorers.cards import ScorerCard, WeightFile
 from iqaloss.scorers.pmt_iqa.config import PAPER, TINY, PMTIQAConfig
 from iqaloss.scorers.pmt_iqa.model import PMTIQA
+from iqaloss.scorers.pmt_iqa.official import convert
 from iqaloss.scorers.registry import register_scorer
 
 __all__ = ["PMTIQA", "PMTIQAConfig"]
@@ -36,6 +37,8 @@ register_scorer(
             ),
         ),
     ),
+    PMTIQA,
     config=PAPER,
     tiny=TINY,
-)(PMTIQA)
+    convert=convert,
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -124,10 +124,3 @@ class PMTIQA(Scorer):
                 f'pmt-iqa with variant="released" takes {allowed}, got {height}x{width}; variant="paper" takes any size'
             )
         return cut(images, RELEASED_SIDE)
-
-    @classmethod
-    def from_official(cls, card: ScorerCard, parts: Mapping[str, Mapping[str, Tensor]], **options: Any) -> PMTIQA:
-        """Builds the released form from a state dict that the released code saved."""
-        from iqaloss.scorers.pmt_iqa.official import convert
-
-        return convert(cls, card, parts["model"], **options)

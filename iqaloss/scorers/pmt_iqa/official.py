@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from torch import Tensor
-
-from iqaloss._errors import unknown_name
+from iqaloss._configs import changed
 from iqaloss.scorers.cards import ScorerCard
 from iqaloss.scorers.pmt_iqa.config import RELEASED
-from iqaloss.scorers.prefixes import load_prefixed
-
-if TYPE_CHECKING:
-    from iqaloss.scorers.pmt_iqa.model import PMTIQA
+from iqaloss.scorers.pmt_iqa.model import PMTIQA
+from iqaloss.scorers.state_dicts import StateDict, load_prefixed
 
 _PREFIXES = (
     *((f"res.lda{i + 1}_pool.0.", f"scales.{i}.reduce.") for i in range(3)),
@@ -26,24 +21,21 @@ _PREFIXES = (
 )
 
 
-def convert(cls: type[PMTIQA], card: ScorerCard, state: Mapping[str, Tensor], **options: Any) -> PMTIQA:
-    """Builds the released form; every tensor is loaded.
+def convert(scorer_class: type[PMTIQA], card: ScorerCard, files: Mapping[str, StateDict], **options: Any) -> PMTIQA:
+    """Builds the released form from a state dict that the released code saved; every tensor is loaded.
 
     Args:
-        cls: The scorer's class.
+        scorer_class: The scorer's class.
         card: Its card.
-        state: The state dict.
+        files: The state dict of role ``model``.
         **options: Fields of the config. The file does not tell the label range; the number of levels is read from it.
     """
-    allowed = [item.name for item in fields(RELEASED)]
-    for option in options:
-        if option not in allowed:
-            raise ValueError(f"{card.name}: {unknown_name('option', option, allowed)}")
-    if options.get("variant", "released") != "released":
-        raise ValueError(f"{card.name}: a checkpoint of the released code fits variant='released' only")
+    state = files["model"]
     last = state.get("fc_cls.2.weight")
-    if last is not None and last.ndim == 2:
-        options = {"levels": last.shape[0], **options}
-    scorer = cls(card, replace(RELEASED, **options))
+    told = {"levels": last.shape[0]} if last is not None and last.ndim == 2 else {}
+    config = changed(RELEASED, {**told, **options}, card.name)
+    if config.variant != "released":
+        raise ValueError(f"{card.name}: a checkpoint of the released code fits variant='released' only")
+    scorer = scorer_class(card, config)
     load_prefixed(scorer, state, _PREFIXES, source="the PMT-IQA checkpoint (role 'model')")
     return scorer

@@ -9,6 +9,7 @@ from iqaloss.scorers.cards import CLIP_MEAN, CLIP_STD, ScorerCard, WeightFile
 from iqaloss.scorers.registry import register_scorer
 from iqaloss.scorers.sr_iqa.config import OFFICIAL, TINY, ClipConfig, ManiqaConfig, SRIQAConfig
 from iqaloss.scorers.sr_iqa.model import SRIQA
+from iqaloss.scorers.sr_iqa.official import convert, open_file
 
 __all__ = ["SRIQA", "ClipConfig", "ManiqaConfig", "SRIQAConfig"]
 
@@ -53,6 +54,9 @@ register_scorer(
         ),
         needs={"open_clip": "clip"},
     ),
+    SRIQA,
     config=OFFICIAL,
     tiny=TINY,
-)(SRIQA)
+    convert=convert,
+    open_file=open_file,
+)

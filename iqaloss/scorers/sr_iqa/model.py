@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -102,7 +101,7 @@ class SRIQA(Scorer):
     # --- from an image to a score ---
 
     def compute(self, images: Tensor, request: Request, *, windows: int | None = None, **_: Any) -> ScoreOutput:
-        """Cuts windows out of the images and judges them.
+        """Cuts windows out of the images and scores them.
 
         Args:
             images: Float RGB in ``[0, 1]``, ``[B, 3, H, W]``.
@@ -115,9 +114,9 @@ class SRIQA(Scorer):
         images = fit_size(images, side)
         rule = published_starts if windows is None else spread_starts
         starts = rule(images.shape[2], images.shape[3], side, count)
-        return self.judge(cut_windows(images, starts, side), request)
+        return self._compute_windows(cut_windows(images, starts, side), request)
 
-    def judge(self, windows: Tensor, request: Request | None = None) -> ScoreOutput:
+    def score_windows(self, windows: Tensor, request: Request | None = None) -> ScoreOutput:
         """Scores images of which the windows are given.
 
         Args:
@@ -125,6 +124,9 @@ class SRIQA(Scorer):
             request: What to compute; everything by default.
         """
         request = self.resolve(request or Request.everything())
+        return self._compute_windows(windows, request).only(request)
+
+    def _compute_windows(self, windows: Tensor, request: Request) -> ScoreOutput:
         features, extras = request.features or (), request.extras or ()
         scored = request.score or bool(extras)
         depths = {name: depth for name, depth in self.depths.items() if name in features}
@@ -140,13 +142,12 @@ class SRIQA(Scorer):
         if "embedding" in features:
             output.features["embedding"] = token_map(embedding[:, None], count)
         if scored:
-            self._score(windows, embedding.unflatten(0, (-1, count)), output)
-            output.extras = {name: value for name, value in output.extras.items() if name in extras}
-        output.overall = output.overall if request.score else None
+            rectified = self.rectifier is not None and (request.score or "rectifier" in extras)
+            self._score(windows, embedding.unflatten(0, (-1, count)), output, rectified)
         return output
 
-    def _score(self, windows: Tensor, embedding: Tensor, output: ScoreOutput) -> None:
-        """Adds the score and the extra outputs, given the embeddings of the windows ``[B, n, D]``."""
+    def _score(self, windows: Tensor, embedding: Tensor, output: ScoreOutput, rectified: bool) -> None:
+        """Adds score and extra outputs, given the embeddings of the windows ``[B, n, D]``, rectified or not."""
         # exp(t) is about 100: bfloat16 would round the logits to quarters.
         with full_precision(embedding.device):
             embedding = embedding.to(self.mean.dtype)
@@ -157,7 +158,7 @@ class SRIQA(Scorer):
             quality = probabilities @ worth
         output.extras.update(quality=quality, probabilities=probabilities)
         output.overall = quality
-        if self.rectifier is not None:
+        if rectified and self.rectifier is not None:
             scale, shift = self.rectifier(self._rectifier_tokens(windows, embedding))
             output.extras["rectifier"] = torch.stack([scale, shift], dim=1)
             output.overall = rectify(quality, scale, shift, self.rectifier.link)
@@ -174,21 +175,6 @@ class SRIQA(Scorer):
     @staticmethod
     def _maniqa_tokens(maniqa: ManiqaTokens, windows: Tensor) -> Tensor:
         return maniqa(windows.flatten(0, 1)).unflatten(0, windows.shape[:2]).mean(dim=1)
-
-    @classmethod
-    def open_official(cls, role: str, loaded: Any) -> Any:
-        """Opens the published file of role ``clip``, which may hold a rectifier as well."""
-        from iqaloss.scorers.sr_iqa.official import open_checkpoint
-
-        wrapped = role == "clip" and isinstance(loaded, Mapping) and "model_state_dict" in loaded
-        return open_checkpoint(loaded) if wrapped else loaded
-
-    @classmethod
-    def from_official(cls, card: ScorerCard, parts: Mapping[str, Mapping[str, Tensor]], **options: Any) -> SRIQA:
-        """Builds the scorer from the official CLIP and, if there is one, the rectifier with MANIQA."""
-        from iqaloss.scorers.sr_iqa.official import convert
-
-        return convert(cls, card, parts, **options)
 
 
 def token_map(tokens: Tensor, count: int) -> Tensor:

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from iqaloss._configs import changed
-from iqaloss.scorers import checkpoints
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.factory import build, create_scorer
 from iqaloss.scorers.registry import entry
+from iqaloss.scorers.state_dicts import load_strict, read_state_dict
 from iqaloss.training.recipes.recipe import Optimizer, Recipe, Start
 from iqaloss.training.tasks import task_class
 from iqaloss.training.tasks.base import Task
@@ -60,17 +60,17 @@ def apply_start(scorer: Scorer, start: Start, task: type[Task] = Task) -> None:
             raise FileNotFoundError(f"no such file: {start.file} (the recipe starts {target} from it, see `start`)")
         return
     if start.role is not None:
-        task.load_role(scorer, start.role, checkpoints.read_state_dict(start.file))
+        task.load_role(scorer, start.role, read_state_dict(start.file))
         return
     try:
         module = scorer.get_submodule(start.module)
     except AttributeError as error:
         raise ValueError(f"recipe.start: {scorer.card.name} has no part {start.module!r}: {error}") from error
-    state = checkpoints.read_state_dict(start.file)
+    state = read_state_dict(start.file)
     state = {name.removeprefix(start.prefix): value for name, value in state.items() if name.startswith(start.prefix)}
     own = module.state_dict()
     state = {name: value for name, value in state.items() if name in own or not any(map(name.startswith, start.drop))}
-    checkpoints.load_strict(module, state, source=f"{start.file} for {target}")
+    load_strict(module, state, source=f"{start.file} for {target}")
 
 
 def build_optimizer(task: Task, spec: Optimizer) -> torch.optim.Optimizer:

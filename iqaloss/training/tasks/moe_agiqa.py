@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from iqaloss._errors import check_choice
 from iqaloss.scorers.base import Request, Scorer
 from iqaloss.scorers.moe_agiqa.model import MoEAGIQA
-from iqaloss.scorers.moe_agiqa.official import load_part
+from iqaloss.scorers.moe_agiqa.official import load_role
 from iqaloss.training.recipes.recipe import Recipe
 from iqaloss.training.tasks.base import Batch, Task, Tensors, flat_crops, mean_crops, register_task
 
@@ -82,7 +82,7 @@ class _Official(Task):
     @classmethod
     def load_role(cls, scorer: Scorer, role: str, state: Mapping[str, Tensor]) -> None:
         """Loads ``"reward"`` (ImageReward.pt), ``"vit"`` or ``"vit_prior"`` (timm)."""
-        load_part(cast(MoEAGIQA, scorer), role, state)
+        load_role(cast(MoEAGIQA, scorer), role, state)
 
 
 @register_task("moe_agiqa_prior")

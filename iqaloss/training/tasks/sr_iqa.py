@@ -24,7 +24,7 @@ class _Windows(Task):
         """Returns ``[B]`` for windows, or for images that the scorer cuts itself."""
         model = cast(SRIQA, self.scorer)
         if images.ndim == 5:
-            return model.judge(images, _SCORE).score
+            return model.score_windows(images, _SCORE).score
         return model(images, _SCORE).score
 
     def predict(self, stream: str, batch: Batch) -> Tensors:

@@ -18,6 +18,7 @@ EXTRAS = {
     "train": ["accelerate", "tensorboard", "PyYAML", "scipy>=1.14", "rich", "pyarrow", "openpyxl"],
     "cli": ["typer", "rich", "PyYAML"],
     "plot": ["matplotlib", "scikit-image"],
+    "text": ["tokenizers>=0.19"],
 }
 EXTRAS["dev"] = [
     "pytest",

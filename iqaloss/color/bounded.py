@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from iqaloss._straight_through import straight_through
+
 Matrix = tuple[tuple[float, ...], ...]
 
 # sRGB primaries to CIE XYZ, each row divided by its component of the D65 white point: white maps to (1, 1, 1).
@@ -46,11 +48,6 @@ def checked(images: Tensor) -> Tensor:
     if images.ndim < 3 or images.shape[-3] != 3:
         raise ValueError(f"images must have shape [..., 3, H, W], got {tuple(images.shape)}")
     return images if images.dtype == torch.float64 else images.float()
-
-
-def straight_through(value: Tensor, surrogate: Tensor) -> Tensor:
-    """``value`` exactly, with the gradient of ``surrogate`` (the added difference is exactly zero)."""
-    return value.detach() + (surrogate - surrogate.detach())
 
 
 _CONSTANTS: dict[tuple[tuple[Any, ...], torch.dtype, torch.device], Tensor] = {}

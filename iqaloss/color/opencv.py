@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from iqaloss.color.bounded import CBRT_ABOVE, LINEAR_BELOW, XYZ, Matrix, checked, constant, mix, straight_through
+from iqaloss._straight_through import straight_through
+from iqaloss.color.bounded import CBRT_ABOVE, LINEAR_BELOW, XYZ, Matrix, checked, constant, mix
 from iqaloss.color.spaces import rgb_to_hsv, rgb_to_lab
 
 _OPENCV_YUV: Matrix = (

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from iqaloss._straight_through import straight_through
+
 REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": torch.mean,
     "sum": torch.sum,
@@ -75,4 +77,4 @@ def straight_through_clamp(images: Tensor) -> Tensor:
         >>> x.grad
         tensor([1., 1., 1.])
     """
-    return images + (images.detach().clamp(0, 1) - images.detach())
+    return straight_through(images.detach().clamp(0, 1), images)

@@ -368,19 +368,19 @@ def test_nothing_is_remembered_of_what_is_trained() -> None:
     assert table(2, 2).requires_grad
     table.requires_grad_(False)
     table(2, 2)
-    assert len(table.remember._kept) == 1
+    assert len(table.cache._kept) == 1
     table.requires_grad_(True)
     assert table(2, 2).requires_grad
-    assert not table.remember._kept
+    assert not table.cache._kept
 
 
 def test_remembered_values_are_bounded_and_not_copied() -> None:
     table = PositionTable(8, 4).requires_grad_(False)
     for side in range(2, 12):
         table(side, side)
-    assert len(table.remember._kept) == table.remember.most
+    assert len(table.cache._kept) == table.cache.most
     for other in (copy.deepcopy(table), pickle.loads(pickle.dumps(table))):
-        assert not other.remember._kept
+        assert not other.cache._kept
         assert torch.equal(other(3, 4), table(3, 4))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
+import pickle
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -524,18 +526,18 @@ def test_prompts_change_the_score_and_carry_a_gradient(images: Tensor) -> None:
 
 def test_a_text_is_tokenized_once(images: Tensor, vocabulary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    split = WordPiece._pieces
-    monkeypatch.setattr(WordPiece, "_pieces", lambda self, word: calls.append(word) or split(self, word))
+    split = WordPiece._split
+    monkeypatch.setattr(WordPiece, "_split", lambda self, text: calls.append(text) or split(self, text))
     loss = MoEAGIQALoss("A cats!", scorer=tiny(), tokenizer=vocabulary)
     assert loss.prompt_ids.tolist() == [[1, 4, 5, 6, 10, 2]]
     want = loss(images)
     for _ in range(3):
         torch.testing.assert_close(loss(images), want)
-    assert calls == ["a", "cats", "!"]
+    assert calls == ["A cats!"]
     scorer = tiny().use_tokenizer(vocabulary.parent)
     torch.testing.assert_close(1 - scorer(images, prompts="A cats!").score.mean(), want)
     scorer(images, prompts=["A cats!", "A cats!"])
-    assert calls == ["a", "cats", "!"] * 2
+    assert calls == ["A cats!"] * 2
 
 
 def test_the_loss_takes_one_prompt_for_all_images_or_one_for_each(images: Tensor) -> None:
@@ -576,12 +578,24 @@ def test_the_loss_takes_no_other_scorer() -> None:
         MoEAGIQALoss(scorer=tiny(), crops=0)
 
 
+def test_without_the_tokenizers_package_texts_say_what_to_install(
+    vocabulary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    assert MoEAGIQALoss(torch.tensor([1, 4, 2]), scorer=tiny()).prompt_ids is not None
+    with pytest.raises(ImportError, match=r"pip install 'iqaloss\[text\]'"):
+        tiny().use_tokenizer(vocabulary)
+
+
 def test_words_become_the_longest_known_pieces(vocabulary: Path) -> None:
     tokenizer = WordPiece.load(vocabulary)
     assert tokenizer.encode("Ã CÁTS, un\tcat-blue", 12) == [1, 4, 5, 6, 9, 11, 5, 3, 7, 2, 0, 0]
     assert tokenizer.encode("blue blue blue", 4) == [1, 7, 7, 2]
     assert tokenizer.encode("catx unknownword " + "a" * 101, 6) == [1, 3, 3, 3, 2, 0]
     assert tokenizer.encode("", 3) == [1, 2, 0]
+    greek = WordPiece([*VOCABULARY, "σ", "##ς", "##σ"])
+    assert greek.encode("ΣΣ ΣΣa", 9) == [1, 13, 14, 3, 2, 0, 0, 0, 0]
+    assert pickle.loads(pickle.dumps(greek)).encode("Cats", 4) == [1, 5, 6, 2]
     with pytest.raises(FileNotFoundError, match="hf:google-bert/bert-base-uncased"):
         WordPiece.load("bert-base-uncased")
     vocabulary.write_text("a\nb\n")

@@ -20,13 +20,14 @@ from iqaloss.losses.sr_iqa_loss import SRIQALoss
 from iqaloss.scorers import checkpoints
 from iqaloss.scorers.base import Request
 from iqaloss.scorers.factory import build, create_tiny
+from iqaloss.scorers.layers.crops import cut
 from iqaloss.scorers.registry import entry
 from iqaloss.scorers.sr_iqa import SRIQA, SRIQAConfig
 from iqaloss.scorers.sr_iqa.clip import embed_windows
 from iqaloss.scorers.sr_iqa.config import OFFICIAL, TINY
 from iqaloss.scorers.sr_iqa.maniqa import ManiqaTokens
 from iqaloss.scorers.sr_iqa.rectifier import Rectifier, rectify
-from iqaloss.scorers.sr_iqa.windows import cut_windows, fit_size, published_starts, spread_starts
+from iqaloss.scorers.sr_iqa.windows import fit_size, published_starts, spread_starts
 from iqaloss.scorers.state_dicts import load_strict
 from testing.golden import Golden, assert_close, assert_gradient_close
 
@@ -102,7 +103,7 @@ def test_whole_pictures_are_cut_and_scored_as_published(golden: Golden, official
     image = (golden.image(f"sr:{key}", (3, *want[f"{key}_image_hw"])) * 255).round()[None] / 255
     fitted = fit_size(image, SIDE)
     starts = published_starts(fitted.shape[2], fitted.shape[3], SIDE, 15)
-    windows = official["with"].normalize(cut_windows(fitted, starts, SIDE)[0])
+    windows = official["with"].normalize(cut(fitted, starts, SIDE)[0])
     if len(windows) == 1:  # the published test repeats the only window that it sees
         windows = windows.expand(15, -1, -1, -1)
     # Resized pictures differ by Pillow's rounding to whole 8-bit values, at most twice.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
@@ -151,7 +152,7 @@ class LARIQA(Scorer):
                 embeddings.append(found.embedding)
         if request.score:
             scores = self.join(torch.cat(embeddings, dim=1))
-            output.overall = scores.view(len(spaces), -1).mean(dim=0)
+            output.overall = reduce(scores, "(s b) 1 -> b", "mean", s=len(spaces))
         return output
 
     def preprocess(self, images: Tensor, branch: str, spaces: Sequence[str], *, pad: bool) -> Tensor:
@@ -181,4 +182,4 @@ class LARIQA(Scorer):
 
 def _by_image(values: Tensor, spaces: int) -> Tensor:
     """Turns ``[S * B, C, ...]``, space by space, into ``[B, S * C, ...]``."""
-    return values if spaces == 1 else values.unflatten(0, (spaces, -1)).transpose(0, 1).flatten(1, 2)
+    return rearrange(values, "(s b) c ... -> b (s c) ...", s=spaces)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from iqaloss._straight_through import straight_through
 from iqaloss.color import opencv_hsv, opencv_lab, opencv_yuv
 from iqaloss.scorers.lar_iqa.pillow import resize_levels
 
@@ -21,12 +22,7 @@ def to_eight_bits(images: Tensor) -> Tensor:
         >>> to_eight_bits(torch.tensor([0.5, 1.5])) * 255
         tensor([128., 255.])
     """
-    return _straight_through((images.detach().clamp(0, 1) * 255).round() / 255, images)
-
-
-def _straight_through(value: Tensor, surrogate: Tensor) -> Tensor:
-    """``value``, with the gradient of ``surrogate``."""
-    return value.detach() + (surrogate - surrogate.detach())
+    return straight_through((images.detach().clamp(0, 1) * 255).round() / 255, images)
 
 
 def to_spaces(images: Tensor, spaces: Sequence[str]) -> Tensor:
@@ -59,7 +55,7 @@ def squeeze_to_square(images: Tensor, side: int | None, *, eight_bits: bool = Fa
     if not eight_bits:
         return resized
     levels = (to_eight_bits(images.detach()) * 255).round().to(torch.int32)
-    return _straight_through(resize_levels(levels, (side, side)).to(images.dtype) / 255, resized)
+    return straight_through(resize_levels(levels, (side, side)).to(images.dtype) / 255, resized)
 
 
 def center_crop(images: Tensor, side: int | None, *, pad: bool) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -78,12 +79,13 @@ class PostNormAttention(nn.Module):
             mask: Which of the memory may be attended to, bool ``[B, 1, 1, M]``; all of it by default.
         """
         query, key, value = (
-            layer(source).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            rearrange(layer(source), "b n (h d) -> b h n d", h=self.heads)
             for layer, source in ((self.query, tokens), (self.key, memory), (self.value, memory))
         )
         dropout = self.dropout.p if self.training else 0.0
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
-        return self.norm(tokens + self.dropout(self.project(attended.transpose(1, 2).flatten(2))))
+        mixed = self.project(rearrange(attended, "b h n d -> b n (h d)"))
+        return self.norm(tokens + self.dropout(mixed))
 
 
 class TextLayer(nn.Module):

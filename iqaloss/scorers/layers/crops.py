@@ -1,4 +1,4 @@
-"""Square crops of images of any size: on a fixed grid, at seeded places, or at random."""
+"""Square crops of images of any size: spread evenly, at seeded places, or at random."""
 
 from __future__ import annotations
 
@@ -7,6 +7,32 @@ from torch import Tensor
 from torch.nn import functional as F
 
 PLACEMENTS = ("grid", "seeded", "random")
+
+Corners = list[tuple[int, int]]
+"""Where crops begin: rows and columns of their top left pixels."""
+
+
+def spread(room: int, count: int) -> list[int]:
+    """Returns at most ``count`` whole numbers, evenly spread from 0 to ``room``; a single one sits in the middle.
+
+    Example:
+        >>> spread(10, 1), spread(10, 3), spread(1, 3)
+        ([5], [0, 5, 10], [0, 1])
+    """
+    if count == 1:
+        return [room // 2]
+    return sorted({round(room * index / (count - 1)) for index in range(count)})
+
+
+def cut(images: Tensor, corners: Corners, side: int) -> Tensor:
+    """Returns the crops ``[B, K, C, side, side]`` that begin at K corners of images ``[B, C, H, W]``.
+
+    Example:
+        >>> cut(torch.arange(9.0).view(1, 1, 3, 3), [(0, 0), (1, 1)], 1).flatten()
+        tensor([0., 4.])
+    """
+    crops = [images[:, :, top : top + side, left : left + side] for top, left in corners]
+    return crops[0][:, None] if len(crops) == 1 else torch.stack(crops, dim=1)
 
 
 def pad_to_side(images: Tensor, side: int) -> Tensor:
@@ -22,7 +48,7 @@ def pad_to_side(images: Tensor, side: int) -> Tensor:
     return F.pad(images, (lack_w // 2, lack_w - lack_w // 2, lack_h // 2, lack_h - lack_h // 2))
 
 
-def grid_places(height: int, width: int, side: int, count: int) -> list[tuple[int, int]]:
+def grid_places(height: int, width: int, side: int, count: int) -> Corners:
     """Returns the (top, left) corners of at most ``count`` crops, evenly spread over the image.
 
     Rows and columns follow the image's aspect; one crop in a direction sits in its middle, and where the
@@ -40,19 +66,11 @@ def grid_places(height: int, width: int, side: int, count: int) -> list[tuple[in
         rows = count
     else:
         rows = min(count, max(1, round((count * height / width) ** 0.5)))
-    return [
-        (top, left) for top in _spread(height - side, rows) for left in _spread(width - side, max(1, count // rows))
-    ]
+    columns = spread(width - side, max(1, count // rows))
+    return [(top, left) for top in spread(height - side, rows) for left in columns]
 
 
-def _spread(slack: int, count: int) -> list[int]:
-    if count == 1:
-        return [slack // 2]
-    return sorted({round(slack * i / (count - 1)) for i in range(count)})
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def seeded_places(height: int, width: int, side: int, count: int, seed: int) -> list[tuple[int, int]]:
+def seeded_places(height: int, width: int, side: int, count: int, seed: int) -> Corners:
     """Returns the corners of ``count`` crops at places that depend on the seed and the image's size only.
 
     Example:
@@ -62,6 +80,10 @@ def seeded_places(height: int, width: int, side: int, count: int, seed: int) -> 
     generator = torch.Generator().manual_seed(seed)
     fractions = torch.rand(count, 2, generator=generator).tolist()
     return [(int(y * (height - side + 1)), int(x * (width - side + 1))) for y, x in fractions]
+
+
+# What torch.compiler.assume_constant_result does; calling it would import the compiler, for seconds, in any program.
+seeded_places._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def take_crops(images: Tensor, side: int, count: int, placement: str = "grid", seed: int = 0) -> Tensor:
@@ -95,4 +117,4 @@ def take_crops(images: Tensor, side: int, count: int, placement: str = "grid", s
         places = seeded_places(height, width, side, count, seed)
     else:
         places = grid_places(height, width, side, count)
-    return torch.stack([images[:, :, y : y + side, x : x + side] for y, x in places], dim=1)
+    return cut(images, places, side)

@@ -53,7 +53,7 @@ def fold_batch_norms(module: nn.Module, run: Callable[[], Any]) -> int:
     norms = [child for child, where in places.items() if len(where) == 1 and _remainder(child) is not None]
     if not norms:
         return 0
-    pairs = _guard(module, norms, run)
+    pairs = _observe(module, norms, run)
     for convolution, norm in pairs:
         fold_pair(convolution, norm)
         parent, name = places[norm][0]
@@ -112,7 +112,7 @@ class _Traffic:
     alive: list[Tensor] = field(default_factory=list)
 
 
-class _Watch(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):
     """Records which convolution gave a tensor, and how often each of these is read."""
 
     def __init__(self, weights: dict[int, nn.Conv2d], traffic: _Traffic) -> None:
@@ -133,7 +133,7 @@ class _Watch(TorchDispatchMode):
         return out
 
 
-def _guard(module: nn.Module, norms: list[Any], run: Callable[[], Any]) -> list[tuple[nn.Conv2d, Any]]:
+def _observe(module: nn.Module, norms: list[Any], run: Callable[[], Any]) -> list[tuple[nn.Conv2d, Any]]:
     """Runs the network and returns the pairs that are certain."""
     owners = Counter(id(value) for child in module.modules() for value in child._parameters.values())
     weights = {
@@ -150,7 +150,7 @@ def _guard(module: nn.Module, norms: list[Any], run: Callable[[], Any]) -> list[
     handles = [norm.register_forward_pre_hook(note) for norm in norms]
     try:
         # Autocast would hand the convolutions copies of their weights.
-        with neutral(next(iter(module.parameters())).device), _Watch(weights, traffic):
+        with neutral(next(iter(module.parameters())).device), _Recorder(weights, traffic):
             result = run()
     finally:
         for handle in handles:

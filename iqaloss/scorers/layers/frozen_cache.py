@@ -25,9 +25,9 @@ class FrozenCache(nn.Module):
 
     Example:
         >>> table = nn.Linear(2, 2).requires_grad_(False)
-        >>> remember = FrozenCache()
+        >>> cache = FrozenCache()
         >>> double = lambda: 2 * table.weight
-        >>> remember(1, [table.weight], double) is remember(1, [table.weight], double)
+        >>> cache(1, [table.weight], double) is cache(1, [table.weight], double)
         True
     """
 

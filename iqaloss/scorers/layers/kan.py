@@ -97,7 +97,7 @@ class KANLinear(nn.Module):
         self.base_weight = nn.Parameter(torch.empty(outputs, inputs))
         self.spline_weight = nn.Parameter(torch.empty(outputs, inputs, intervals + ORDER))
         self.spline_scaler = nn.Parameter(torch.empty(outputs, inputs)) if scaler else None
-        self.remember = FrozenCache(1)
+        self.cache = FrozenCache(1)
         self.reset_parameters(noise)
 
     def reset_parameters(self, noise: float = 0.1) -> None:
@@ -120,7 +120,7 @@ class KANLinear(nn.Module):
         weight, scaler = self.spline_weight, self.spline_scaler
         if scaler is None:
             return weight
-        return self.remember(None, [weight, scaler], lambda: weight * scaler[..., None])
+        return self.cache(None, [weight, scaler], lambda: weight * scaler[..., None])
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns ``[..., outputs]`` in the dtype of the weights."""

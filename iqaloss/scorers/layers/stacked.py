@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -61,15 +62,15 @@ class StackedLinear(nn.Module):
         biases = None if layers[0].bias is None else [layer.bias for layer in layers]
         return cls([layer.weight for layer in layers], biases, norms)
 
-    def forward(self, x: Tensor, part: Span) -> Tensor:
+    def forward(self, x: Tensor, span: Span) -> Tensor:
         """Returns ``[n, ..., outputs]`` for ``[n, ..., inputs]``; a layer norm comes first where there is one."""
         if self.eps:
             x = F.layer_norm(x, x.shape[-1:], eps=self.eps)
         flat = x.flatten(1, -2)
         if self.bias is None:
-            out = torch.bmm(flat, self.weight[part])
+            out = torch.bmm(flat, self.weight[span])
         else:
-            out = torch.baddbmm(self.bias[part], flat, self.weight[part])
+            out = torch.baddbmm(self.bias[span], flat, self.weight[span])
         return out.unflatten(1, x.shape[1:-1])
 
 
@@ -79,7 +80,7 @@ def _mix(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         mixed = (query @ key.transpose(2, 3)).softmax(dim=-1) @ value
     else:
         mixed = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-    return mixed.transpose(1, 2).flatten(2)
+    return rearrange(mixed, "m h t d -> m t (h d)")
 
 
 class StackedAttention(nn.Module):
@@ -110,20 +111,20 @@ class StackedAttention(nn.Module):
             self.memory = StackedLinear(*memories, [getattr(layer, memory_norm) for layer in layers])
         self.out = StackedLinear.join([each.out_proj for each in attention])
 
-    def forward(self, tokens: Tensor, memory: Tensor | None, part: Span) -> Tensor:
+    def forward(self, tokens: Tensor, memory: Tensor | None, span: Span) -> Tensor:
         """Returns tokens of the queries' shape ``[n, B, T, C]``."""
         query: Tensor
         if self.memory is None:
-            query, key, value = self._by_head(self.project(tokens, part), 3)
+            query, key, value = self._by_head(self.project(tokens, span), 3)
         else:
-            (query,) = self._by_head(self.project(tokens, part), 1)
-            key, value = self._by_head(self.memory(memory, part), 2)
-        return self.out(_mix(query, key, value).unflatten(0, tokens.shape[:2]), part)
+            (query,) = self._by_head(self.project(tokens, span), 1)
+            key, value = self._by_head(self.memory(memory, span), 2)
+        return self.out(_mix(query, key, value).unflatten(0, tokens.shape[:2]), span)
 
-    def _by_head(self, projected: Tensor, parts: int) -> tuple[Tensor, ...]:
-        """Turns ``[n, B, T, parts * C]`` into as many of ``[n * B, H, T, d]``, one copy for all."""
-        apart = projected.flatten(0, 1).unflatten(2, (parts, self.heads, -1))
-        return apart.permute(2, 0, 3, 1, 4).contiguous().unbind(0)
+    def _by_head(self, projected: Tensor, count: int) -> tuple[Tensor, ...]:
+        """Turns ``[n, B, T, count * C]`` into as many of ``[n * B, H, T, d]``, one copy for all."""
+        apart = rearrange(projected, "n b t (p h d) -> p (n b) h t d", p=count, h=self.heads)
+        return apart.contiguous().unbind(0)
 
 
 class StackedFeed(nn.Module):
@@ -134,9 +135,9 @@ class StackedFeed(nn.Module):
         self.expand = StackedLinear.join([layer.feed.expand for layer in layers], [layer.norm_feed for layer in layers])
         self.contract = StackedLinear.join([layer.feed.contract for layer in layers])
 
-    def forward(self, tokens: Tensor, part: Span) -> Tensor:
+    def forward(self, tokens: Tensor, span: Span) -> Tensor:
         """Returns tokens of the same shape."""
-        return self.contract(F.gelu(self.expand(tokens, part)), part)
+        return self.contract(F.gelu(self.expand(tokens, span)), span)
 
 
 class StackedSelfAttentionLayer(nn.Module):
@@ -147,10 +148,10 @@ class StackedSelfAttentionLayer(nn.Module):
         self.attention = StackedAttention(layers, "norm_attention", None)
         self.feed = StackedFeed(layers)
 
-    def forward(self, tokens: Tensor, part: Span) -> Tensor:
+    def forward(self, tokens: Tensor, span: Span) -> Tensor:
         """Returns tokens of the same shape ``[n, B, T, C]``."""
-        tokens = tokens + self.attention(tokens, None, part)
-        return tokens + self.feed(tokens, part)
+        tokens = tokens + self.attention(tokens, None, span)
+        return tokens + self.feed(tokens, span)
 
 
 class StackedCrossAttentionLayer(nn.Module):
@@ -161,10 +162,10 @@ class StackedCrossAttentionLayer(nn.Module):
         self.attention = StackedAttention(layers, "norm_query", "norm_memory")
         self.feed = StackedFeed(layers)
 
-    def forward(self, tokens: Tensor, memory: Tensor, part: Span) -> Tensor:
+    def forward(self, tokens: Tensor, memory: Tensor, span: Span) -> Tensor:
         """Returns tokens of the query's shape ``[n, B, T, C]``."""
-        tokens = tokens + self.attention(tokens, memory, part)
-        return tokens + self.feed(tokens, part)
+        tokens = tokens + self.attention(tokens, memory, span)
+        return tokens + self.feed(tokens, span)
 
 
 class StackedRegressor(nn.Module):
@@ -176,7 +177,7 @@ class StackedRegressor(nn.Module):
         self.second = StackedLinear.join([head[4] for head in heads], [head[3] for head in heads])
         self.last = StackedLinear.join([head[6] for head in heads])
 
-    def forward(self, vectors: Tensor, part: Span) -> Tensor:
+    def forward(self, vectors: Tensor, span: Span) -> Tensor:
         """Returns scores ``[n, B]`` for vectors ``[n, B, C]``."""
-        hidden = F.gelu(self.second(F.gelu(self.first(vectors, part)), part))
-        return self.last(hidden, part).squeeze(2)
+        hidden = F.gelu(self.second(F.gelu(self.first(vectors, span)), span))
+        return self.last(hidden, span).squeeze(2)

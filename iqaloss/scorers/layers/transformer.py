@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -48,14 +49,14 @@ def attend(layer: nn.MultiheadAttention, query: Tensor, memory: Tensor) -> Tenso
     else:
         q = F.linear(query, weight[:width], bias[:width])
         k, v = F.linear(memory, weight[width:], bias[width:]).chunk(2, dim=-1)
-    q, k, v = (x.unflatten(2, (heads, width // heads)).permute(1, 2, 0, 3) for x in (q, k, v))
+    q, k, v = (rearrange(x, "n b (h d) -> b h n d", h=heads) for x in (q, k, v))
     dropout = layer.dropout if layer.training else 0.0
     if memory.shape[0] <= FEW:
         matrix = (q * (width // heads) ** -0.5 @ k.transpose(2, 3)).softmax(dim=-1)
         mixed = F.dropout(matrix, dropout, training=layer.training) @ v
     else:
         mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
-    return layer.out_proj(mixed.permute(2, 0, 1, 3).flatten(2))
+    return layer.out_proj(rearrange(mixed, "b h n d -> n b (h d)"))
 
 
 class SelfAttentionLayer(nn.Module):
@@ -107,12 +108,12 @@ class PositionTable(nn.Module):
         super().__init__()
         self.rows = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, width // 2, side, 1), std=0.02))
         self.columns = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, width // 2, 1, side), std=0.02))
-        self.remember = FrozenCache()
+        self.cache = FrozenCache()
 
     def forward(self, height: int, width: int) -> Tensor:
         """Returns the embedding of a grid, ``[height * width, 1, C]``; a frozen table computes it once for a size."""
         sources = (self.rows, self.columns)
-        return self.remember(
+        return self.cache(
             (height, width), sources, lambda: to_tokens(grid_positions(*sources, height=height, width=width))
         )
 
@@ -126,12 +127,12 @@ def grid_positions(rows: Tensor, columns: Tensor, *, height: int, width: int) ->
 
 def to_tokens(feature_map: Tensor) -> Tensor:
     """Turns ``[B, C, h, w]`` into ``[h * w, B, C]``."""
-    return feature_map.flatten(2).permute(2, 0, 1)
+    return rearrange(feature_map, "b c h w -> (h w) b c")
 
 
 def to_map(tokens: Tensor, height: int, width: int) -> Tensor:
     """Turns ``[h * w, B, C]`` into ``[B, C, h, w]``."""
-    return tokens.permute(1, 2, 0).unflatten(2, (height, width))
+    return rearrange(tokens, "(h w) b c -> b c h w", h=height, w=width)
 
 
 def regressor(width: int) -> nn.Sequential:

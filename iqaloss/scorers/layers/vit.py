@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -94,9 +95,10 @@ def class_token(vit: Any, images: Tensor) -> Tensor:
     width, weight, bias = attention.attn_dim, attention.qkv.weight, attention.qkv.bias
     query = F.linear(normed[:, :1], weight[:width], bias[:width])
     key, value = F.linear(normed, weight[width:], bias[width:]).chunk(2, dim=2)
-    query, key, value = (x.unflatten(2, (attention.num_heads, -1)).transpose(1, 2) for x in (query, key, value))
+    query, key, value = (rearrange(x, "b n (h d) -> b h n d", h=attention.num_heads) for x in (query, key, value))
     dropout = attention.attn_drop.p if attention.training else 0.0
-    attended = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout).transpose(1, 2).flatten(2)
+    attended = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+    attended = rearrange(attended, "b h n d -> b n (h d)")
     first = tokens[:, :1] + last.drop_path1(last.ls1(attention.proj_drop(attention.proj(attended))))
     first = first + last.drop_path2(last.ls2(last.mlp(last.norm2(first))))
     return vit.norm(first)[:, 0]

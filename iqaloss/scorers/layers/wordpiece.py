@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import unicodedata
 from pathlib import Path
+from typing import Any
+
+from iqaloss._errors import missing_package
 
 _DOWNLOAD = "hf:"
-_LONGEST_WORD = 100
-_CJK = (
-    (0x4E00, 0x9FFF),
-    (0x3400, 0x4DBF),
-    (0x20000, 0x2A6DF),
-    (0x2A700, 0x2B73F),
-    (0x2B740, 0x2B81F),
-    (0x2B820, 0x2CEAF),
-    (0xF900, 0xFAFF),
-    (0x2F800, 0x2FA1F),
-)
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
 class WordPiece:
     """Lower-cases, strips accents, splits at spaces and punctuation, and matches the longest known pieces.
+
+    The work is done by the package ``tokenizers`` (the extra ``text``).
 
     Args:
         vocabulary: The pieces; a piece's id is its place. Pieces inside a word start with ``##``.
@@ -33,9 +27,10 @@ class WordPiece:
 
     def __init__(self, vocabulary: list[str]) -> None:
         self.ids = {piece: index for index, piece in enumerate(vocabulary)}
-        missing = [piece for piece in ("[PAD]", "[UNK]", "[CLS]", "[SEP]") if piece not in self.ids]
+        missing = [piece for piece in _SPECIAL if piece not in self.ids]
         if missing:
             raise ValueError(f"the vocabulary of {len(vocabulary)} pieces lacks {', '.join(missing)}")
+        self._splitter = _splitter(self.ids)
         self._known: dict[tuple[str, int], list[int]] = {}
 
     @classmethod
@@ -70,44 +65,21 @@ class WordPiece:
         """Returns ``[CLS]``, the text and ``[SEP]``, cut and padded to ``length`` ids; each text is split once."""
         key = (text, length)
         if key not in self._known:
-            ids = [self.ids[piece] for word in _words(text) for piece in self._pieces(word)][: length - 2]
-            ids = [self.ids["[CLS]"], *ids, self.ids["[SEP]"]]
+            ids = [self.ids["[CLS]"], *self._split(text)[: length - 2], self.ids["[SEP]"]]
             self._known[key] = ids + [self.ids["[PAD]"]] * (length - len(ids))
         return self._known[key]
 
-    def _pieces(self, word: str) -> list[str]:
-        """Splits a word into the longest known pieces, from the left."""
-        if len(word) > _LONGEST_WORD:
-            return ["[UNK]"]
-        pieces = []
-        start = 0
-        while start < len(word):
-            prefix = "##" if start else ""
-            ends = range(len(word), start, -1)
-            end = next((end for end in ends if prefix + word[start:end] in self.ids), None)
-            if end is None:
-                return ["[UNK]"]
-            pieces.append(prefix + word[start:end])
-            start = end
-        return pieces
+    def _split(self, text: str) -> list[int]:
+        # Python's lower case knows the Greek sigma at a word's end, as BERT's own tokenizer does.
+        return self._splitter.encode(text.lower(), add_special_tokens=False).ids
 
 
-def _words(text: str) -> list[str]:
-    """Splits a text at white space, around punctuation and around CJK characters, in lower case, without accents."""
-    clean = "".join(_clean(character) for character in text)
-    bare = "".join(c for c in unicodedata.normalize("NFD", clean.lower()) if unicodedata.category(c) != "Mn")
-    return "".join(f" {c} " if _is_punctuation(c) else c for c in bare).split()
-
-
-def _clean(character: str) -> str:
-    code, category = ord(character), unicodedata.category(character)
-    if character in "\t\n\r" or category == "Zs":
-        return " "
-    if code in (0, 0xFFFD) or category.startswith("C"):
-        return ""
-    return f" {character} " if any(low <= code <= high for low, high in _CJK) else character
-
-
-def _is_punctuation(character: str) -> bool:
-    symbol = character.isascii() and character.isprintable() and not character.isalnum() and character != " "
-    return symbol or unicodedata.category(character).startswith("P")
+def _splitter(ids: dict[str, int]) -> Any:
+    try:
+        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+    except ImportError as error:
+        raise missing_package("tokenizers", "text", "splitting a prompt into tokens") from error
+    splitter = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
+    splitter.normalizer = normalizers.BertNormalizer(lowercase=True)  # which strips accents as well
+    splitter.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return splitter

@@ -1,4 +1,4 @@
-"""From dimensions to one score: instance weights, local scores, CLIP tokens."""
+"""From dimensions to one score: instance weights, local scores, statistics."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iqaloss._errors import missing_package
-from iqaloss.scorers.cards import CLIP_MEAN, CLIP_STD
 from iqaloss.scorers.layers.pyramid import FrozenStatistics, create_trunk, pool_to
-from iqaloss.scorers.layers.square import center_square
 from iqaloss.scorers.layers.transformer import SelfAttentionLayer, init_transformer, regressor, to_tokens
 from iqaloss.scorers.mdiqa.config import BranchConfig
 
@@ -50,7 +48,7 @@ class MapWeights(FrozenStatistics, nn.Module):
             levels = [reduce(level) for level, reduce in zip(self.trunk(images), self.reduce)]
             grid = tuple(levels[-2].shape[2:])
             maps = [pool_to(level, grid) for level in levels]
-        positions = torch.cat(maps, dim=1).permute(0, 2, 3, 1)
+        positions = rearrange(torch.cat(maps, dim=1), "b c h w -> b h w c")
         return self.logits(positions).mean(dim=(1, 2)).softmax(dim=1)
 
 
@@ -89,8 +87,8 @@ class LocalScore(nn.Module):
         )
         self.pool = SelfAttentionLayer(config.width, config.heads, config.hidden)
         self.regress = regressor(config.width)
-        for part in (self.pool, self.regress):
-            init_transformer(part)
+        for module in (self.pool, self.regress):
+            init_transformer(module)
 
     def forward(self, features: Tensor, semantic: Tensor | None) -> Tensor:
         """Returns the local score ``[B]``."""
@@ -151,6 +149,8 @@ class StatisticScores(nn.Module):
 
 def _read_rows(reader: nn.Sequential, standard: Tensor, wanted: Sequence[int]) -> Tensor:
     """Returns some of a reader's outputs ``[B, K]``; its last layer computes no others."""
+    if not wanted:
+        return standard.new_empty(len(standard), 0)
     last: Any = reader[-1]
     if list(wanted) == list(range(last.out_features)):
         return reader(standard)
@@ -186,67 +186,11 @@ def level_statistics(levels: list[Tensor]) -> Tensor:
 
     The variance is written out: ``torch.var`` over two dimensions takes several times as long on a CPU.
     """
-    parts = []
+    moments = []
     for level in levels:
         level = level.float()
         mean = level.mean(dim=(2, 3), keepdim=True)
         variance = (level - mean).square().mean(dim=(2, 3))
         # The constant keeps the root's slope finite where a channel is flat.
-        parts += [mean.flatten(1), (variance + 1e-4).sqrt()]
-    return torch.cat(parts, dim=1)
-
-
-class ClipTokens(nn.Module):
-    """The 49 spatial tokens of CLIP's RN50, reduced to the heads' width; no gradient passes.
-
-    CLIP sees the centre square of the image only, as published.
-
-    Args:
-        width: Channels of the returned map.
-    """
-
-    side = 224
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        try:
-            import open_clip
-        except ImportError as error:
-            raise missing_package("open_clip_torch", "clip", "MDIQA with CLIP tokens (fusion A and D)") from error
-        self.visual = open_clip.create_model("RN50", pretrained=None).visual.requires_grad_(False)
-        self.project = nn.Conv2d(self.visual.output_dim, width, 1)
-        self.register_buffer("mean", torch.tensor(CLIP_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(CLIP_STD).view(1, 3, 1, 1), persistent=False)
-
-    def train(self, mode: bool = True) -> Any:
-        """Sets training mode of the projection; CLIP itself always stays in eval mode."""
-        super().train(mode)
-        self.visual.eval()
-        return self
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Returns the map ``[B, C, 7, 7]`` for images in ``[0, 1]``."""
-        with torch.no_grad():
-            crop = (center_square(images.detach(), self.side) - self.mean) / self.std
-            tokens = attention_pool_tokens(self.visual, crop)
-        return self.project(tokens)
-
-
-def attention_pool_tokens(visual: Any, images: Tensor) -> Tensor:
-    """Returns the spatial tokens of an open_clip ResNet's attention pool as a map ``[B, C, h, w]``.
-
-    open_clip keeps the pooled token only; the arithmetic here is that of its pool, for all positions.
-    """
-    x = visual.layer4(visual.layer3(visual.layer2(visual.layer1(visual.stem(images)))))
-    height, width = x.shape[2:]
-    pool = visual.attnpool
-    tokens = to_tokens(x)
-    tokens = torch.cat([tokens.mean(dim=0, keepdim=True), tokens]) + pool.positional_embedding[:, None]
-    query, key, value = (
-        layer(tokens).unflatten(2, (pool.num_heads, -1)).permute(1, 2, 0, 3)
-        for layer in (pool.q_proj, pool.k_proj, pool.v_proj)
-    )
-    attended = F.scaled_dot_product_attention(query[:, :, 1:], key, value).permute(0, 2, 1, 3).flatten(2)
-    return pool.c_proj(attended).transpose(1, 2).unflatten(2, (height, width))
+        moments += [mean.flatten(1), (variance + 1e-4).sqrt()]
+    return torch.cat(moments, dim=1)

@@ -41,8 +41,8 @@ class DimensionHead(nn.Module):
         self.cross_attention = nn.ModuleList(CrossAttentionLayer(*sizes) for _ in range(levels - 1))
         self.pool = SelfAttentionLayer(*sizes)
         self.regress = regressor(config.width)
-        for part in (self.self_attention, self.cross_attention, self.pool):
-            init_transformer(part)
+        for module in (self.self_attention, self.cross_attention, self.pool):
+            init_transformer(module)
 
     def features(self, maps: list[Tensor]) -> Tensor:
         """Returns the dimension's feature map ``[B, C, h, w]`` from the pyramid, finest level first."""

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.cards import ScorerCard
+from iqaloss.scorers.mdiqa.clip import ClipTokens
 from iqaloss.scorers.mdiqa.config import MDIQAConfig
-from iqaloss.scorers.mdiqa.fusion import ClipTokens, LocalScore, MapWeights, PooledWeights, StatisticScores
+from iqaloss.scorers.mdiqa.fusion import LocalScore, MapWeights, PooledWeights, StatisticScores
 from iqaloss.scorers.mdiqa.heads import Branch, BranchOutput
 from iqaloss.scorers.mdiqa.stacked import StackedLocalScores
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 import torch
+from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,15 +30,15 @@ class StackedPositions(nn.Module):
             nn.Parameter(torch.cat([getattr(table, name).detach() for table in tables]), requires_grad=False)
             for name in ("rows", "columns")
         )
-        self.remember = FrozenCache()
+        self.cache = FrozenCache()
 
     def forward(self, height: int, width: int) -> Tensor:
         """Returns the embeddings of a grid, ``[N, 1, height * width, C]``."""
-        return self.remember((height, width), (self.rows, self.columns), lambda: self._resize(height, width))
+        return self.cache((height, width), (self.rows, self.columns), lambda: self._resize(height, width))
 
     def _resize(self, height: int, width: int) -> Tensor:
         tables = grid_positions(self.rows, self.columns, height=height, width=width)
-        return tables.flatten(2).transpose(1, 2)[:, None].contiguous()
+        return rearrange(tables, "n c h w -> n 1 (h w) c").contiguous()
 
 
 class StackedHeads(nn.Module):
@@ -73,17 +74,18 @@ class StackedHeads(nn.Module):
         """
         features: dict[str, Tensor] = {}
         scores: dict[str, Tensor] = {}
-        for part, read in self._parts(scored, mapped):
-            names = self.names[part]
-            tokens = self._features(maps, part)
-            grid = maps[-1].shape[2:]
-            features.update(zip(names, tokens.transpose(2, 3).unflatten(3, grid).unbind(0)))
+        for span, read in self._runs(scored, mapped):
+            names = self.names[span]
+            tokens = self._features(maps, span)
+            height, width = maps[-1].shape[2:]
+            by_name = rearrange(tokens, "n b (h w) c -> n b c h w", h=height, w=width)
+            features.update(zip(names, by_name.unbind(0)))
             if read:
-                pooled = self.pool(tokens, part).mean(dim=2)
-                scores.update(zip(names, self.regress(pooled, part).unbind(0)))
+                pooled = self.pool(tokens, span).mean(dim=2)
+                scores.update(zip(names, self.regress(pooled, span).unbind(0)))
         return features, scores
 
-    def _parts(self, scored: Collection[str], mapped: Collection[str]) -> Iterator[tuple[slice, bool]]:
+    def _runs(self, scored: Collection[str], mapped: Collection[str]) -> Iterator[tuple[slice, bool]]:
         """Yields the runs of neighbouring heads that are needed, and whether their scores are."""
         todo = [(name in scored or name in mapped, name in scored) for name in self.names]
         for (needed, read), run in itertools.groupby(range(len(todo)), key=todo.__getitem__):
@@ -91,15 +93,15 @@ class StackedHeads(nn.Module):
                 indices = list(run)
                 yield slice(indices[0], indices[-1] + 1), read
 
-    def _features(self, maps: list[Tensor], part: slice) -> Tensor:
-        position = self.position(*maps[-1].shape[2:])[part]
+    def _features(self, maps: list[Tensor], span: slice) -> Tensor:
+        position = self.position(*maps[-1].shape[2:])[span]
         tokens = [
-            attend(level.flatten(2).transpose(1, 2) + position, part)
+            attend(rearrange(level, "b c h w -> b (h w) c") + position, span)
             for level, attend in zip(maps, self.self_attention)
         ]
         query = tokens[-1]
         for memory, attend in zip(reversed(tokens[:-1]), self.cross_attention):
-            query = attend(query, memory, part)
+            query = attend(query, memory, span)
         return query
 
 
@@ -127,10 +129,10 @@ class StackedLocalScores(nn.Module):
             semantic: CLIP's map, or None.
         """
         maps = torch.stack([features[name] for name in self.names])
-        tokens = mixed = maps.flatten(3).transpose(2, 3)
+        tokens = mixed = rearrange(maps, "n b c h w -> n b (h w) c")
         if semantic is not None:
             resized = F.interpolate(semantic, maps.shape[3:], mode="bicubic", align_corners=False)
-            seen = resized.flatten(2).transpose(1, 2).expand(len(maps), -1, -1, -1)
+            seen = repeat(resized, "b c h w -> n b (h w) c", n=len(maps))
             mixed = torch.cat([tokens, seen], dim=3)
         whole = slice(None)
         tokens = self.widen(F.gelu(self.narrow(mixed, whole)), whole) + tokens

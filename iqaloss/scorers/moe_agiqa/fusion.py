@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -91,11 +92,11 @@ class CrossAttention(nn.Module):
     def forward(self, tokens: Tensor, memory: Tensor) -> Tensor:
         """Returns ``[B, N, C]`` for queries ``[B, N, C]`` and a memory ``[B, L, C]``."""
         query, key, value = (
-            layer(source).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            rearrange(layer(source), "b n (h d) -> b h n d", h=self.heads)
             for layer, source in ((self.query, tokens), (self.key, memory), (self.value, memory))
         )
         attended = F.scaled_dot_product_attention(query, key, value, scale=self.scale)
-        return self.project(attended.transpose(1, 2).flatten(2))
+        return self.project(rearrange(attended, "b h n d -> b n (h d)"))
 
 
 @dataclass
@@ -132,7 +133,7 @@ class TopExperts(nn.Module):
         self.experts = nn.ModuleList(
             nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1)) for _ in range(experts)
         )
-        self.remember = FrozenCache()
+        self.cache = FrozenCache()
 
     def forward(self, pooled: Tensor) -> ExpertScores:
         """Scores pooled features ``[B, C]``."""
@@ -146,7 +147,7 @@ class TopExperts(nn.Module):
 
     def _stack(self, layer: int, name: str) -> Tensor:
         each = [getattr(expert[layer], name) for expert in self.experts]  # type: ignore[index]
-        return self.remember((layer, name), each, lambda: torch.stack(each).float())
+        return self.cache((layer, name), each, lambda: torch.stack(each).float())
 
 
 class QualityFusion(nn.Module):
@@ -187,7 +188,7 @@ class QualityFusion(nn.Module):
         """
         if self.prior is not None:
             visual = self.prior(visual, prior)
-        tokens = self.norm_visual(visual.flatten(2).transpose(1, 2))
+        tokens = self.norm_visual(rearrange(visual, "b c y x -> b (y x) c"))
         return (tokens + self.attention(tokens, self.norm_text(text @ self.text))).mean(dim=1)
 
     def forward(self, pooled: Tensor) -> ExpertScores:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from einops import rearrange, reduce, repeat
 from torch import Tensor, nn
 
 from iqaloss._errors import unknown_name
@@ -140,11 +141,11 @@ class MoEAGIQA(Scorer):
         if mapped or "prior" in extras:
             stack = self._crops(images, crops, seed)
             count = stack.shape[1]
-            stack = stack.flatten(0, 1)
+            stack = rearrange(stack, "b k c y x -> (b k) c y x")
         if mapped:
             visual = self.fusion.degradation(self._visual_blocks(stack))
             if request.features:
-                output.features["degradation"] = visual.unflatten(0, (batch, count)).transpose(1, 2).flatten(2, 3)
+                output.features["degradation"] = rearrange(visual, "(b k) c y x -> b c (k y) x", k=count)
         prior = self._prior(stack) if self.config.prior and (scored or "prior" in extras) else None
         each_crop = {} if prior is None else {"prior": prior}
         if scored or "reward" in extras:
@@ -152,7 +153,7 @@ class MoEAGIQA(Scorer):
             if "reward" in extras:
                 output.extras["reward"] = self.semantic.reward_of(text)
         if scored:
-            text = text.to(self.mean.dtype).repeat_interleave(count, dim=0)
+            text = repeat(text.to(self.mean.dtype), "b l d -> (b k) l d", k=count)
             pooled = self.fusion.pool(visual, text, prior)
             found = self.fusion(pooled)
             each_crop |= {"gate": found.gate, "experts": found.experts, "pooled": pooled}
@@ -196,4 +197,4 @@ def _dtype_of(module: nn.Module) -> torch.dtype:
 
 def _over_crops(values: Tensor, batch: int) -> Tensor:
     """Averages ``[B K, ...]`` over the K crops of each image, in float32."""
-    return values.float().unflatten(0, (batch, -1)).mean(1)
+    return reduce(values.float(), "(b k) ... -> b ...", "mean", b=batch)

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from einops import rearrange, reduce
 from torch import Tensor
 
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.cards import ScorerCard
+from iqaloss.scorers.layers.crops import cut, spread
 from iqaloss.scorers.layers.normalize import unit_rms
 from iqaloss.scorers.pmt_iqa.config import RELEASED_SIDE, PMTIQAConfig
 from iqaloss.scorers.pmt_iqa.heads import PaperHeads, ReleasedHeads, build_scales, expected_level
-from iqaloss.scorers.pmt_iqa.windows import cut
 
 _SCALES = ("scale_1", "scale_2", "scale_3", "scale_4")
 _STRIDES = (4, 8, 16, 32)
@@ -82,7 +83,7 @@ class PMTIQA(Scorer):
                 continue
             reduced = scale.reduce(level)
             if name in features:
-                output.features[name] = unit_rms(reduced).unflatten(0, (-1, count)).flatten(1, 2)
+                output.features[name] = rearrange(unit_rms(reduced), "(b n) c h w -> b (n c) h w", n=count)
             if headed:
                 vectors.append(scale.vector(reduced))
         if not headed:
@@ -90,16 +91,16 @@ class PMTIQA(Scorer):
         shared = self.heads.shared(torch.cat(vectors, dim=1))
         if request.score:
             worst, best = self.config.label_range
-            scores = self.heads.regress(shared).view(-1, count).mean(dim=1)
+            scores = reduce(self.heads.regress(shared), "(b n) 1 -> b", "mean", n=count)
             output.overall = (scores - worst) / (best - worst)
         if extras:
-            logits = self.heads.classify(shared).unflatten(0, (-1, count))
+            logits = self.heads.classify(shared)
             # A label that grows with distortion counts its levels from the best one.
             logits = logits.flip(-1) if self.config.label_range[0] > self.config.label_range[1] else logits
             if "level_logits" in extras:
-                output.extras["level_logits"] = logits.mean(dim=1)
+                output.extras["level_logits"] = reduce(logits, "(b n) k -> b k", "mean", n=count)
             if "expected_level" in extras:
-                output.extras["expected_level"] = expected_level(logits.flatten(0, 1)).view(-1, count).mean(dim=1)
+                output.extras["expected_level"] = reduce(expected_level(logits), "(b n) -> b", "mean", n=count)
         return output
 
     def levels(self, images: Tensor) -> Iterator[Tensor]:
@@ -116,6 +117,7 @@ class PMTIQA(Scorer):
         return self(self.mean.new_full((1, 3, side, side), 0.5))
 
     def _windows(self, images: Tensor) -> tuple[Tensor, int]:
+        """Returns the fewest evenly spread windows that cover the images, image by image, and their number."""
         height, width = images.shape[2:]
         single = self.config.windows == "single"
         if min(height, width) < RELEASED_SIDE or (single and max(height, width) > RELEASED_SIDE):
@@ -123,4 +125,6 @@ class PMTIQA(Scorer):
             raise ValueError(
                 f'pmt-iqa with variant="released" takes {allowed}, got {height}x{width}; variant="paper" takes any size'
             )
-        return cut(images, RELEASED_SIDE)
+        rows, columns = (spread(length - RELEASED_SIDE, -(-length // RELEASED_SIDE)) for length in (height, width))
+        windows = cut(images, [(top, left) for top in rows for left in columns], RELEASED_SIDE)
+        return windows.flatten(0, 1), windows.shape[1]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from iqaloss._errors import missing_package
@@ -64,7 +65,7 @@ def embed_windows(visual: Any, windows: Tensor, depths: Sequence[int], pooled: b
     """
     if not pooled and not depths:
         return windows.new_empty(0), []
-    patches = visual.conv1(windows).flatten(2).transpose(1, 2)
+    patches = rearrange(visual.conv1(windows), "n c y x -> n (y x) c")
     first = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
     x = visual.ln_pre(torch.cat([first, patches], dim=1) + visual.positional_embedding)
     # Older releases of open_clip put the tokens before the batch.

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -57,17 +58,17 @@ class WindowAttention(nn.Module):
         place = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")).flatten(1)
         away = place[:, :, None] - place[:, None, :] + side - 1
         self.register_buffer("index", away[0] * (2 * side - 1) + away[1], persistent=False)
-        self.remember = FrozenCache(1)
+        self.cache = FrozenCache(1)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """Returns tokens of the same shape ``[B * W, T, C]``; ``mask`` ``[W, T, T]`` is added to the logits."""
-        query, key, value = self.qkv(tokens).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = rearrange(self.qkv(tokens), "b t (p h d) -> p b h t d", p=3, h=self.heads)
         table = self.relative_position_bias_table
         # The block that this belongs to has one mask.
-        bias = self.remember(None, [table], lambda: table[self.index].permute(2, 0, 1) + mask[:, None])
+        bias = self.cache(None, [table], lambda: table[self.index].permute(2, 0, 1) + mask[:, None])
         bias = bias.repeat(len(tokens) // len(mask), 1, 1, 1).to(query.dtype)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        return self.proj(attended.transpose(1, 2).flatten(2))
+        return self.proj(rearrange(attended, "b h t d -> b t (h d)"))
 
 
 class SwinBlock(nn.Module):
@@ -99,13 +100,13 @@ class SwinBlock(nn.Module):
 
 def to_windows(x: Tensor, side: int) -> Tensor:
     """Turns ``[B, H, W, C]`` into windows ``[B * H/side * W/side, side * side, C]``."""
-    return x.unflatten(2, (-1, side)).unflatten(1, (-1, side)).transpose(2, 3).flatten(0, 2).flatten(1, 2)
+    return rearrange(x, "b (y i) (x j) c -> (b y x) (i j) c", i=side, j=side)
 
 
 def from_windows(windows: Tensor, side: int, height: int, width: int) -> Tensor:
     """Undoes :func:`to_windows`."""
-    x = windows.unflatten(1, (side, side)).unflatten(0, (-1, height // side, width // side))
-    return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+    rows, columns = height // side, width // side
+    return rearrange(windows, "(b y x) (i j) c -> b (y i) (x j) c", y=rows, x=columns, i=side)
 
 
 def shift_mask(grid: int, side: int, shift: int) -> Tensor:
@@ -128,10 +129,10 @@ class SwinLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Returns a map of the same shape ``[B, C, H, W]``."""
-        inside = x.permute(0, 2, 3, 1)
+        inside = rearrange(x, "b c y x -> b y x c")
         for block in self.blocks:
             inside = block(inside)
-        return x + _RESIDUAL * torch.relu(self.conv(inside.permute(0, 3, 1, 2)))
+        return x + _RESIDUAL * torch.relu(self.conv(rearrange(inside, "b y x c -> b c y x")))
 
 
 class Stage(nn.Module):
@@ -182,4 +183,4 @@ class ManiqaTokens(nn.Module):
     def forward(self, windows: Tensor) -> Tensor:
         """Returns tokens ``[N, T, C]`` for windows ``[N, 3, side, side]``."""
         levels: Any = self.vit.forward_intermediates((windows - 0.5) / 0.5, indices=self.taps, intermediates_only=True)
-        return self.second(self.first(torch.cat(levels, dim=1))).flatten(2).transpose(1, 2)
+        return rearrange(self.second(self.first(torch.cat(levels, dim=1))), "n c y x -> n (y x) c")

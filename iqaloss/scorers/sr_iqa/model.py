@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from einops import rearrange, reduce
 from torch import Tensor
 from torch.nn import functional as F
 
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.cards import ScorerCard
+from iqaloss.scorers.layers.crops import cut
 from iqaloss.scorers.layers.normalize import unit_rms
 from iqaloss.scorers.layers.precision import full_precision, neutral
 from iqaloss.scorers.sr_iqa.clip import build_clip, embed_windows, text_parameters, tokenize
 from iqaloss.scorers.sr_iqa.config import SRIQAConfig
 from iqaloss.scorers.sr_iqa.maniqa import ManiqaTokens
 from iqaloss.scorers.sr_iqa.rectifier import Rectifier, rectify
-from iqaloss.scorers.sr_iqa.windows import cut_windows, fit_size, published_starts, spread_starts
+from iqaloss.scorers.sr_iqa.windows import fit_size, published_starts, spread_starts
 
 
 class SRIQA(Scorer):
@@ -114,7 +116,7 @@ class SRIQA(Scorer):
         images = fit_size(images, side)
         rule = published_starts if windows is None else spread_starts
         starts = rule(images.shape[2], images.shape[3], side, count)
-        return self._compute_windows(cut_windows(images, starts, side), request)
+        return self._compute_windows(cut(images, starts, side), request)
 
     def score_windows(self, windows: Tensor, request: Request | None = None) -> ScoreOutput:
         """Scores images of which the windows are given.
@@ -130,7 +132,7 @@ class SRIQA(Scorer):
         features, extras = request.features or (), request.extras or ()
         scored = request.score or bool(extras)
         depths = {name: depth for name, depth in self.depths.items() if name in features}
-        seen = windows.flatten(0, 1)
+        seen = rearrange(windows, "b n c h w -> (b n) c h w")
         embedding, tokens = embed_windows(
             self.clip.visual,
             self.normalize(seen) if self.config.normalized else seen,
@@ -143,7 +145,7 @@ class SRIQA(Scorer):
             output.features["embedding"] = token_map(embedding[:, None], count)
         if scored:
             rectified = self.rectifier is not None and (request.score or "rectifier" in extras)
-            self._score(windows, embedding.unflatten(0, (-1, count)), output, rectified)
+            self._score(windows, rearrange(embedding, "(b n) d -> b n d", n=count), output, rectified)
         return output
 
     def _score(self, windows: Tensor, embedding: Tensor, output: ScoreOutput, rectified: bool) -> None:
@@ -174,7 +176,8 @@ class SRIQA(Scorer):
 
     @staticmethod
     def _maniqa_tokens(maniqa: ManiqaTokens, windows: Tensor) -> Tensor:
-        return maniqa(windows.flatten(0, 1)).unflatten(0, windows.shape[:2]).mean(dim=1)
+        tokens = maniqa(rearrange(windows, "b n c h w -> (b n) c h w"))
+        return reduce(tokens, "(b n) t c -> b t c", "mean", n=windows.shape[1])
 
 
 def token_map(tokens: Tensor, count: int) -> Tensor:
@@ -188,5 +191,5 @@ def token_map(tokens: Tensor, count: int) -> Tensor:
         ``[B, C, n * sqrt(T), sqrt(T)]``.
     """
     side = round(tokens.shape[1] ** 0.5)
-    below = tokens.unflatten(0, (-1, count)).flatten(1, 2).transpose(1, 2).unflatten(2, (count * side, side))
-    return unit_rms(below)
+    rows = rearrange(tokens, "(b n) t c -> b (n t) c", n=count)  # first, so that the channels stay together in memory
+    return unit_rms(rearrange(rows, "b (y x) c -> b c y x", x=side))

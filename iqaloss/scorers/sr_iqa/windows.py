@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from iqaloss.scorers.layers.crops import Corners, spread
 
 SHRINK_FROM = 768
 """Images with both sides from here on are shrunk until the shorter one is this long."""
 
 STEP, COARSE_STEP, COARSE_FROM = 32, 48, 1024
 """Distance of neighbouring windows, and the one for images with a side of at least ``COARSE_FROM``."""
-
-Starts = list[tuple[int, int]]
 
 
 def fit_size(images: Tensor, side: int) -> Tensor:
@@ -44,7 +43,7 @@ def resize(images: Tensor, size: tuple[int, int], mode: str) -> Tensor:
     return F.interpolate(images, size, mode=mode, align_corners=False, antialias=True)
 
 
-def published_starts(height: int, width: int, side: int, count: int) -> Starts:
+def published_starts(height: int, width: int, side: int, count: int) -> Corners:
     """Returns the windows of the published test: number ``i * (n // count)`` of the n on a regular grid.
 
     With fewer than ``count`` windows on the grid the step is zero: the test then sees the first window only.
@@ -61,7 +60,7 @@ def published_starts(height: int, width: int, side: int, count: int) -> Starts:
     return [grid[index * stride] for index in range(count)] if stride else grid[:1]
 
 
-def spread_starts(height: int, width: int, side: int, count: int) -> Starts:
+def spread_starts(height: int, width: int, side: int, count: int) -> Corners:
     """Returns at most ``count`` windows spread evenly, from border to border where there are two or more in a row.
 
     Rows and columns are chosen so that the largest distance between neighbours is smallest; no more windows
@@ -79,16 +78,7 @@ def spread_starts(height: int, width: int, side: int, count: int) -> Starts:
     for wanted in range(1, min(count, most[0]) + 1):
         split = (wanted, min(count // wanted, most[1]))
         # A single window leaves both borders unseen, which counts double.
-        gap = max(room / (parts - 1) if parts > 1 else 2.0 * room for room, parts in zip(rooms, split))
+        gap = max(room / (number - 1) if number > 1 else 2.0 * room for room, number in zip(rooms, split))
         choices.append((gap, split[0] * split[1], split))
     rows, columns = min(choices)[2]
-    return [(top, left) for top in _places(rooms[0], rows) for left in _places(rooms[1], columns)]
-
-
-def _places(room: int, parts: int) -> list[int]:
-    return [room // 2] if parts == 1 else [round(index * room / (parts - 1)) for index in range(parts)]
-
-
-def cut_windows(images: Tensor, starts: Starts, side: int) -> Tensor:
-    """Returns the windows ``[B, n, 3, side, side]`` that begin at the given rows and columns."""
-    return torch.stack([images[:, :, top : top + side, left : left + side] for top, left in starts], dim=1)
+    return [(top, left) for top in spread(rooms[0], rows) for left in spread(rooms[1], columns)]

@@ -20,7 +20,7 @@ class Request:
 
     Example:
         >>> Request(dimensions=("sharpness",)) | Request(score=True)
-        Request(score=True, dimensions=('sharpness',))
+        Request(score=True, dimensions=('sharpness',), features=(), extras=())
     """
 
     score: bool = False

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from iqaloss.cli import evaluate, finetune, options, probe, restore, score, scorers, train
+from iqaloss.cli import evaluate, finetune, options, probe, rank, restore, score, scorers, train
 
 HELP = """
 Frozen image quality models as losses for image restoration.
@@ -19,6 +19,8 @@ Fit a scorer to your scores:  iqaloss finetune mdiqa-mobile --data scores.csv --
 
 Probe what moves a scorer:    iqaloss probe mdiqa-mobile --clean photos
 
+Rank methods by votes:        iqaloss rank fit votes.csv
+
 See which scorers there are:  iqaloss scorers
 
 Train a restoration network:  iqaloss restore train -opt restoration_recipes/msrresnet_x4_nr.yml
@@ -28,6 +30,7 @@ Every command explains itself with --help.
 
 app = typer.Typer(help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 app.add_typer(restore.app, name="restore")
+app.add_typer(rank.app, name="rank")
 app.command("score")(score.score)
 app.command("evaluate")(evaluate.evaluate)
 app.command("probe")(probe.probe)

@@ -14,7 +14,7 @@ from scipy import stats
 
 from iqaloss.evaluation import measure
 from iqaloss.evaluation.agreement.bootstrap import confidence_intervals
-from iqaloss.evaluation.agreement.correlations import krcc, plcc, srcc, two_afc, two_afc_votes
+from iqaloss.evaluation.agreement.correlations import krcc, plcc, srcc, two_afc
 from iqaloss.evaluation.agreement.logistic import Logistic, fit_logistic
 from iqaloss.evaluation.agreement.metrics import NAMES, measure_groups
 from iqaloss.evaluation.agreement.plots import scatter
@@ -47,15 +47,6 @@ def test_two_afc_counts_pairs(levels: tuple[int, int]) -> None:
 
 def test_two_afc_of_equal_human_scores_is_undefined() -> None:
     assert math.isnan(two_afc([1, 2, 3], [4, 4, 4]))
-
-
-def test_two_afc_of_votes_reproduces_the_published_baselines(shared: Path) -> None:
-    with (shared / "data" / "realsr1k_votes.csv").open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.reader(file))[1:]
-    share = np.array([float(row[4]) for row in rows])
-    # Whoever knows the majority of every pair, and a judge who sees no difference.
-    assert two_afc_votes(share, 1 - share, share) == pytest.approx(0.776680, abs=1e-6)
-    assert two_afc_votes(np.zeros(len(rows)), np.zeros(len(rows)), share) == pytest.approx(0.5)
 
 
 def test_a_logistic_is_found_again() -> None:
@@ -152,8 +143,6 @@ def test_other_mistakes_are_named() -> None:
         measure(*data(10), level=95.0)
     with pytest.raises(ValueError, match="at least 5 points"):
         fit_logistic([1, 2, 3], [1, 2, 3])
-    with pytest.raises(ValueError, match="share needs a value"):
-        two_afc_votes([1.0], [2.0], [23.0])
     with pytest.raises(ValueError, match="a group for each"):
         measure_groups([1.0, 2.0], [1.0, 2.0], ["a"])
 

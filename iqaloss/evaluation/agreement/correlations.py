@@ -107,23 +107,3 @@ def two_afc(pred: ArrayLike, target: ArrayLike) -> float:
     """
     x, y = pair(pred, target)
     return two_afc_of_tau(0.0 if _constant(x, y) else krcc(x, y), x, y)
-
-
-def two_afc_votes(first: ArrayLike, second: ArrayLike, share: ArrayLike) -> float:
-    """2AFC score against votes on pairs: the mean share of people who agree with the predictions.
-
-    Args:
-        first: Predictions of the first image of each pair.
-        second: Predictions of the second.
-        share: Share of votes for the first. Equal predictions earn one half.
-
-    Example:
-        >>> two_afc_votes([2.0, 1.0], [1.0, 2.0], [0.75, 0.5])
-        0.625
-    """
-    a, b = pair(first, second)
-    p = np.asarray(share, np.float64).reshape(-1)
-    if p.shape != a.shape or not ((p >= 0) & (p <= 1)).all():
-        raise ValueError(f"share needs a value in [0, 1] for each of the {a.size} pairs, got {p.size} values")
-    q = (np.sign(a - b) + 1) / 2
-    return float(np.mean(p * q + (1 - p) * (1 - q)))

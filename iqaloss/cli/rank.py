@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from iqaloss.cli.score import WEIGHTS_HELP, ProgressLine, load_scorer
+from iqaloss.cli.display import counted, load_scorer, show
+from iqaloss.cli.options import SCORER_HELP, AsJson, Weights
 
 HELP = """
 Which restoration method is better, by people's votes on pairs of outputs.
@@ -30,10 +31,8 @@ SPAN = "{:.3f} to {:.3f}"
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None)
 VotesFile = Annotated[Path, typer.Argument(metavar="VOTES", help=VOTES_HELP)]
 Voters = Annotated[int | None, typer.Option(help="Voters behind a table of shares; found from the shares by default.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")]
 Bootstrap = Annotated[int, typer.Option(help="Resamples for the 95 % intervals; 0 for none.")]
 Seed = Annotated[int, typer.Option(help="Seed of the resamples.")]
-Weights = Annotated[Path | None, typer.Option(help=WEIGHTS_HELP)]
 
 
 @app.command("fit")
@@ -41,7 +40,7 @@ def fit(
     votes: VotesFile,
     model: Annotated[str, typer.Option(help="thurstone or bradley-terry: the one with errors.")] = "thurstone",
     out: Annotated[Path | None, typer.Option(help="Write method,score,se too, for calibration.")] = None,
-    voters: Voters = None, as_json: Json = False, bootstrap: Bootstrap = 1000, seed: Seed = 0,
+    voters: Voters = None, as_json: AsJson = False, bootstrap: Bootstrap = 1000, seed: Seed = 0,
 ) -> None:  # fmt: skip
     """Rank methods by votes: maximum likelihood under Thurstone's model, with Bradley and Terry's beside it.
 
@@ -81,11 +80,11 @@ def fit(
 def evaluate(
     votes: VotesFile,
     scores: Annotated[list[Path] | None, typer.Option(help="Table with image,score; may be repeated.")] = None,
-    scorer: Annotated[str | None, typer.Option(help="A name out of `iqaloss scorers`; needs --images.")] = None,
+    scorer: Annotated[str | None, typer.Option(help=f"{SCORER_HELP} Needs --images.")] = None,
     weights: Weights = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the images that people saw.")] = None,
     references: Annotated[Path | None, typer.Option(help="Folder of originals: takes the scorer's FR loss.")] = None,
-    voters: Voters = None, as_json: Json = False, bootstrap: Bootstrap = 1000, seed: Seed = 0,
+    voters: Voters = None, as_json: AsJson = False, bootstrap: Bootstrap = 1000, seed: Seed = 0,
 ) -> None:  # fmt: skip
     """Measure scores against votes: the 2AFC score, beside what the majority, the methods' names and chance reach.
 
@@ -151,7 +150,7 @@ def select(
         raise ValueError(f"folders are methods and need names of their own, got {', '.join(map(str, folders))}")
     outputs = selection.find_outputs(named, inputs)
     loss = IQALoss(load_scorer(scorer, weights), "fr").to(check_device(device))
-    with ProgressLine(True) as advance:
+    with counted("distances", shown=True, total=len(outputs.names)) as advance:
         distances, described = selection.measure(
             outputs, selection.by_features(loss), selection.describe_by(loss), cache or out.with_suffix(".cache"),
             label=f"{scorer} {fingerprint(loss.scorer)}", device=device, progress=advance,
@@ -171,8 +170,6 @@ def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _show(rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    from iqaloss.cli.scorers import show
-
     show(
         [{name: str(value) if isinstance(value, int) else value for name, value in row.items()} for row in rows], title
     )

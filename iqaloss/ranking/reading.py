@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from iqaloss._errors import unknown_name
-from iqaloss.data.columns import to_floats
 from iqaloss.data.tables import Table, read_table
+from iqaloss.data.text_tables import to_floats
 from iqaloss.ranking.votes import Floats, Votes, make_votes
 
 MOST_VOTERS = 99  # are looked for behind shares: two rounded decimals would always fit 100

@@ -51,7 +51,7 @@ setup(
     install_requires=[
         "torch>=2.4",
         "torchvision>=0.19",
-        "timm>=1.0",
+        "timm>=1.0.3",
         "kornia>=0.7.3",
         "einops>=0.7",
         "safetensors>=0.4.3",

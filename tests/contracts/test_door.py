@@ -85,6 +85,14 @@ def test_the_oldest_versions_that_are_tested_are_the_lower_bounds() -> None:
         assert numbers[: len(bound)] == bound, f"setup.py asks for {package}>={required[package]}, tested is {version}"
 
 
+def test_both_ends_of_the_versions_get_every_extra_but_basicsr() -> None:
+    setup = (ROOT / "setup.py").read_text()
+    extras = {*re.findall(r'^    "(\w+)": \[', setup, re.M), *re.findall(r'^EXTRAS\["(\w+)"\]', setup, re.M)}
+    given = re.search(r"^EXTRAS := (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert given is not None
+    assert set(given[1].split(",")) == extras - {"basicsr", "all"}
+
+
 def test_contributing_fits_on_a_screen() -> None:
     assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) <= 66
 

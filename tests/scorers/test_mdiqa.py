@@ -110,8 +110,10 @@ def test_an_unknown_option_of_official_files_gets_the_nearest_name(
     golden: Golden, parts: dict[str, dict[str, Tensor]]
 ) -> None:
     files = {**parts, "fusion": golden.weights("mdiqa_fusion_B")}
-    with pytest.raises(ValueError, match="mdiqa: unknown option 'heads'; did you mean 'branches'"):
+    with pytest.raises(ValueError, match=r"mdiqa: unknown option 'heads'.*Valid: branches, fusion"):
         load_official("mdiqa", files, heads=3)
+    with pytest.raises(ValueError, match="mdiqa: unknown option 'branch'; did you mean 'branches'"):
+        load_official("mdiqa", files, branch=3)
 
 
 @pytest.mark.parametrize("variant_name", ["A", "B", "C", "D"])

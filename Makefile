@@ -13,7 +13,7 @@ SUITE  := OMP_NUM_THREADS=1 nice -n 5
 # BasicSR is older than either end of the versions and is tested in .venv; its tests are skipped there.
 EXTRAS := clip,train,cli,plot,text,dev
 
-.PHONY: help demo test graphs slow check lint-imports contracts surface format oldest newest wheel clean
+.PHONY: help demo test graphs slow check lint-imports contracts surface docs format oldest newest wheel clean
 
 help:  ## Say what there is to make.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,9 @@ contracts: $(STAMP)  ## Compare public names, generated pages, workflows and siz
 
 surface: $(STAMP)  ## Accept a change of the public surface on purpose: write tests/contracts/api_surface.json.
 	$(RUN) -m tests.contracts.surface --write
+
+docs: $(STAMP)  ## Make the pages and tables that are printed from the code.
+	$(RUN) -m benchmarks.scorer_costs --no-count
 
 format: $(STAMP)  ## Format the code.
 	$(RUN) -m ruff format .

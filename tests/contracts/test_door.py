@@ -97,10 +97,10 @@ def test_contributing_fits_on_a_screen() -> None:
     assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) <= 66
 
 
-def test_contributing_names_every_room() -> None:
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "README.md"])
+def test_every_room_is_named(page: str) -> None:
     rooms = {path.parent.name for path in (ROOT / "iqaloss").glob("*/__init__.py")}
-    named = set(re.findall(r"^\| `iqaloss/(\w+)/` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE))
-    assert rooms <= named
+    assert rooms == set(re.findall(r"^\| `iqaloss/(\w+)/` \|", (ROOT / page).read_text(), re.MULTILINE))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

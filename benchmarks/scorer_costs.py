@@ -107,8 +107,12 @@ def main() -> None:
     """Counts, stores the counts and writes both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--no-count", action="store_true", help="write the tables with the stored counts")
-    if not parser.parse_args().no_count:
-        counts = {"side": SIDE, "scorers": {name: count(name) for name in list_scorers()}}
+    parser.add_argument("--only", nargs="+", choices=list_scorers(), metavar="NAME", help="count these, keep the others")
+    options = parser.parse_args()
+    if not options.no_count:
+        stored = json.loads(COUNTS.read_text())["scorers"] if options.only else {}
+        counted = {name: count(name) for name in options.only or list_scorers()}
+        counts = {"side": SIDE, "scorers": dict(sorted({**stored, **counted}.items()))}
         write_text(COUNTS, json.dumps(counts, indent=2) + "\n")
     write_text(PAGE, page(json.loads(COUNTS.read_text())))
     write_text(README, readme(README.read_text(encoding="utf-8")))

@@ -107,7 +107,9 @@ def main() -> None:
     """Counts, stores the counts and writes both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--no-count", action="store_true", help="write the tables with the stored counts")
-    parser.add_argument("--only", nargs="+", choices=list_scorers(), metavar="NAME", help="count these, keep the others")
+    parser.add_argument(
+        "--only", nargs="+", choices=list_scorers(), metavar="NAME", help="count these, keep the others"
+    )
     options = parser.parse_args()
     if not options.no_count:
         stored = json.loads(COUNTS.read_text())["scorers"] if options.only else {}

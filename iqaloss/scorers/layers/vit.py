@@ -92,7 +92,8 @@ def class_token(vit: Any, images: Tensor) -> Tensor:
     tokens = vit.blocks[:-1](tokens)
     last = vit.blocks[-1]
     attention, normed = last.attn, last.norm1(tokens)
-    width, weight, bias = attention.attn_dim, attention.qkv.weight, attention.qkv.bias
+    weight, bias = attention.qkv.weight, attention.qkv.bias
+    width = weight.shape[0] // 3  # timm 1.0.3 has no attn_dim
     query = F.linear(normed[:, :1], weight[:width], bias[:width])
     key, value = F.linear(normed, weight[width:], bias[width:]).chunk(2, dim=2)
     query, key, value = (rearrange(x, "b n (h d) -> b h n d", h=attention.num_heads) for x in (query, key, value))

@@ -15,7 +15,7 @@ from iqaloss.scorers.lar_iqa.model import LARIQA
 from iqaloss.scorers.pmt_iqa.config import PMTIQAConfig
 from iqaloss.scorers.pmt_iqa.model import PMTIQA
 from iqaloss.scorers.registry import entry
-from iqaloss.training.recipes.recipe import Recipe
+from iqaloss.training.specs.recipe import Recipe
 from iqaloss.training.tasks.base import Batch, Task, Tensors
 from iqaloss.training.tasks.lar_iqa import MergeTask
 from iqaloss.training.tasks.pmt_iqa import PMTTask
@@ -82,28 +82,28 @@ class PooledPMTIQA(PMTIQA):
 class PooledPMTTask(PMTTask):
     """The training task of PMT-IQA on stored means."""
 
-    def predict(self, stream: str, batch: Batch) -> Tensors:
+    def predict(self, dataset: str, batch: Batch) -> Tensors:
         """Returns scores and level logits."""
         out = self.scorer.compute(batch["pooled"][..., None, None], Request(score=True, extras=("level_logits",)))
         return {"score": out.score, "logits": out.extras["level_logits"]}
 
-    def judge(self, stream: str, batch: Batch) -> Tensor:
+    def final_score(self, dataset: str, batch: Batch) -> Tensor:
         """Returns the scores."""
-        return self.predict(stream, batch)["score"]
+        return self.predict(dataset, batch)["score"]
 
 
 class ScoredMergeTask(MergeTask):
     """Stage 2 of LAR-IQA on stored class scores of the two backbones."""
 
-    def predict(self, stream: str, batch: Batch) -> Tensors:
+    def predict(self, dataset: str, batch: Batch) -> Tensors:
         """Joins the embeddings of both branches' class scores."""
         model: Any = self.scorer
         embeddings = [model.branches[name].embed(batch[name]) for name in BRANCHES]
         return {"score": model.join(torch.cat(embeddings, dim=1)).squeeze(1)}
 
-    def judge(self, stream: str, batch: Batch) -> Tensor:
+    def final_score(self, dataset: str, batch: Batch) -> Tensor:
         """Returns the scores."""
-        return self.predict(stream, batch)["score"]
+        return self.predict(dataset, batch)["score"]
 
 
 def pmt_task(recipe: Recipe, config: PMTIQAConfig) -> Task:

@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.ablation_studies import Study, Variant
+from iqaloss._configs import changed
 from iqaloss.training.engine.building import build_optimizer
 from iqaloss.training.engine.learning_rate import factor
 from iqaloss.training.recipes.files import read_recipe
-from iqaloss.training.recipes.recipe import Recipe, Schedule
-from iqaloss.training.tasks.base import Task, Tensors, TrainState
+from iqaloss.training.specs.recipe import Recipe
+from iqaloss.training.specs.run import ScheduleSpec
+from iqaloss.training.state import TrainState
+from iqaloss.training.tasks.base import Task, Tensors
 
-STREAM = "train"
+DATASET = "train"
 
 
 def recipe_for(study: Study, variant: Variant, rate: float) -> Recipe:
@@ -25,11 +28,11 @@ def recipe_for(study: Study, variant: Variant, rate: float) -> Recipe:
     recipe = read_recipe(study.recipe)
     return replace(
         recipe,
-        data=replace(recipe.data, train=(replace(recipe.data.train[0], name=STREAM),), validation=()),
+        data=replace(recipe.data, train=(replace(recipe.data.train[0], name=DATASET),), validation=()),
         start=(),
-        options={**recipe.options, **variant.options},
+        options=changed(recipe.options, variant.options, "options"),
         optimizer=replace(recipe.optimizer, lr=rate),
-        schedule=Schedule("cosine", unit="step"),
+        schedule=ScheduleSpec("cosine", unit="step"),
         run=replace(recipe.run, epochs=study.epochs),
     )
 
@@ -89,17 +92,17 @@ def train(
     optimizer = build_optimizer(task, task.recipe.optimizer)
     per_epoch = -(-len(training) // study.batch)
     schedule = replace(task.recipe.schedule, period=per_epoch * study.epochs)
-    torch.manual_seed(seed)  # dropout: the same stream for every variant
+    torch.manual_seed(seed)  # dropout: the same draws for every variant
     task.train()
     step = 0
-    for epoch, order in enumerate(orders(len(training), study.epochs, seed)):
+    for order in orders(len(training), study.epochs, seed):
         for rows in training[order].split(study.batch):
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor(schedule, step, per_epoch)
             batch = {"score": scores[rows], **{name: values[rows] for name, values in ready.items()}}
-            predicted = task.predict(STREAM, batch)
-            moment = TrainState(step, epoch, study.epochs)
-            terms = task.losses(STREAM, predicted, {"score": batch["score"]}, moment)
+            predicted = task.predict(DATASET, batch)
+            state = TrainState(step, per_epoch * study.epochs, per_epoch)
+            terms = task.losses(DATASET, predicted, {"score": batch["score"]}, state)
             loss = torch.stack(list(terms.values())).sum()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -107,5 +110,5 @@ def train(
             step += 1
     task.eval()
     with torch.no_grad():
-        judged = task.judge(STREAM, {name: values[validation] for name, values in ready.items()})
-    return judged.double().numpy()
+        final = task.final_score(DATASET, {name: values[validation] for name, values in ready.items()})
+    return final.double().numpy()

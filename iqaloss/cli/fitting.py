@@ -19,11 +19,13 @@ def fit(recipe: Recipe, out: Path, resume: bool, cpu: bool, quiet: bool) -> None
 
     first = Ranks.from_environment().rank == 0
     trainer = Trainer(recipe, out, resume=resume, bar=not quiet, cpu=cpu)
-    for name, count in trainer.streams.skipped().items():
+    for name, count in trainer.datasets.skipped().items():
         if first and count:
             typer.echo(f"{name}: went on without {count} bad rows")
     result = trainer.fit()
     if first:
-        best = f" ({recipe.run.key.upper()} {trainer.best:.4f} on its validation images)" if trainer.history else ""
+        best = ""
+        if trainer.state.history:
+            best = f" ({recipe.run.key.upper()} {trainer.state.best:.4f} on its validation images)"
         typer.echo(f"checkpoint: {result}{best}")
         typer.echo(f'use it: create_scorer("{recipe.scorer.name}", weights="{result}")')

@@ -20,7 +20,7 @@ from iqaloss.scorers.base import Request
 from iqaloss.scorers.factory import create_tiny
 from iqaloss.scorers.lar_iqa.config import TINY as TINY_LAR
 from iqaloss.scorers.pmt_iqa.config import TINY as TINY_PMT
-from iqaloss.training.tasks.base import TrainState
+from iqaloss.training.state import TrainState
 
 PMT = replace(PMT_STUDY, config=TINY_PMT, epochs=10, batch=40, rates=(1e-2,), choice_seeds=(7,))
 LAR = replace(LAR_STUDY, config=TINY_LAR, epochs=10, batch=16, rates=(3e-3, 1e-2))
@@ -61,7 +61,7 @@ def test_pmt_variants_share_start_and_differ_in_scales_and_weights_only() -> Non
         learning = {key for key, value in task.named_parameters() if value.requires_grad}
         frozen = {key for key in full if key.startswith(("scorer.scales.0", "scorer.scales.1", "scorer.scales.2"))}
         assert learning == set(dict(task.named_parameters())) - (frozen if name == "resnet_only" else set())
-    weights = {name: [task.weights(TrainState(0, epoch, 9)) for epoch in (0, 8)] for name, task in tasks.items()}  # type: ignore[operator]
+    weights = {name: [task.weights(TrainState(epoch, 9, 1)) for epoch in (0, 8)] for name, task in tasks.items()}  # type: ignore[operator]
     assert weights["resnet_only"] == weights["multi_scale_only"] == [(1.0, 0.0), (1.0, 0.0)]
     assert weights["fixed_weights"] == [(0.5, 0.5), (0.5, 0.5)]
     assert weights["progressive"][0] == (0.0, 1.0)

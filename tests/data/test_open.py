@@ -234,12 +234,12 @@ def test_a_training_reads_its_table_once(photos: Path, monkeypatch: pytest.Monke
     import torch
 
     from iqaloss.training.engine.sampling import Shards
-    from iqaloss.training.engine.streams import Streams
+    from iqaloss.training.engine.datasets import DataSets
     from iqaloss.training.recipes import finetune_recipe
 
     table, read = write_comma(photos), list[Path]()
     whole = tables_module.text_rows
     monkeypatch.setattr(tables_module, "text_rows", lambda path: read.append(path) or whole(path))
     recipe = finetune_recipe("mdiqa-mobile", table, validation=0.34)
-    Streams(recipe, Shards(0, 1, 1), torch.device("cpu"))
+    DataSets(recipe, Shards(0, 1, 1), torch.device("cpu"))
     assert read == [table]

@@ -94,7 +94,7 @@ def test_the_gradients_of_two_processes_are_those_of_the_joined_batch(table: Pat
 
 
 def test_ten_steps_on_two_processes_are_ten_steps_on_one(table: Path, tmp_path: Path) -> None:
-    # Two streams, one after the other, the second for another head: some weights get no gradient in the last pass.
+    # Two data sets, one after the other, the second for another head: some weights get no gradient in the last pass.
     values = recipe(table, steps=10, validate_every=10)
     values["data"]["train"].append({**values["data"]["train"][0], "name": "sharp", "target": "sharpness"})
     values["options"] = {"dimensions": {"sharp": "sharpness"}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import subprocess
 import sys
@@ -17,14 +18,14 @@ from torch import Tensor, nn
 from iqaloss import IQALoss, create_scorer
 from iqaloss.training.engine.checkpointing import read_state, write_state
 from iqaloss.training.engine.collective import gather_with_gradient
+from iqaloss.training.engine.datasets import DataSets
 from iqaloss.training.engine.ema import WeightAverage
 from iqaloss.training.engine.learning_rate import cosine, factor
-from iqaloss.training.engine.sampling import Shards, StreamPlan, steps_per_epoch, turns
-from iqaloss.training.engine.streams import Streams
+from iqaloss.training.engine.sampling import DataPlan, Shards, steps_per_epoch, turns
 from iqaloss.training.engine.trainer import Trainer
 from iqaloss.training.engine.validation import correlations
 from iqaloss.training.recipes.files import recipe_from
-from iqaloss.training.recipes.recipe import Schedule
+from iqaloss.training.specs.run import ScheduleSpec
 from testing.tiny_data import small_recipe, write_rated_images
 
 for package in ("accelerate", "tensorboard", "scipy", "yaml"):
@@ -39,9 +40,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(values: dict[str, Any], out: Path, *, stop: int | None = None, resume: bool = False) -> Trainer:
     """Trains to the end, or to a step at which the process would have been stopped."""
     trainer = Trainer(recipe_from(values), out, resume=resume, bar=False, cpu=True)
-    total, trainer.total = trainer.total, stop or trainer.total
+    trainer.state = dataclasses.replace(trainer.state, total=stop or trainer.state.total)
     trainer.fit()
-    trainer.total = total
     return trainer
 
 
@@ -63,7 +63,7 @@ def straight(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("count", "batch", "drop_last"), [(10, 4, True), (10, 4, False), (3, 4, False), (8, 4, True)])
 def test_an_epoch_shows_every_image_once_and_full_batches(count: int, batch: int, drop_last: bool) -> None:
-    plan = StreamPlan("s", 0, count, batch, seed=1, drop_last=drop_last)
+    plan = DataPlan("s", 0, count, batch, seed=1, drop_last=drop_last)
     picks = [plan.picks(turn) for turn in range(plan.steps_per_epoch)]
     assert {len(batch_picks) for batch_picks in picks} == {batch}
     shown = [pick.index for batch_picks in picks for pick in batch_picks]
@@ -74,7 +74,7 @@ def test_an_epoch_shows_every_image_once_and_full_batches(count: int, batch: int
 
 
 def test_the_order_changes_from_epoch_to_epoch_and_every_draw_has_its_own_seed() -> None:
-    plan = StreamPlan("s", 0, 16, 16, seed=1)
+    plan = DataPlan("s", 0, 16, 16, seed=1)
     first, second = plan.picks(0), plan.picks(1)
     assert [pick.index for pick in first] != [pick.index for pick in second]
     assert len({pick.seed for pick in first + second}) == 32
@@ -83,12 +83,12 @@ def test_the_order_changes_from_epoch_to_epoch_and_every_draw_has_its_own_seed()
 @pytest.mark.parametrize("shards", [(1, 1), (2, 1), (1, 4), (2, 2), (4, 2)])
 def test_the_shares_of_all_processes_and_passes_make_up_the_batch(shards: tuple[int, int]) -> None:
     ranks, passes = shards
-    plan = StreamPlan("s", 0, 11, 8, seed=3)
+    plan = DataPlan("s", 0, 11, 8, seed=3)
     joined = [
         pick
-        for part in range(passes)
+        for number in range(passes)
         for rank in range(ranks)
-        for pick in plan.shard(5, Shards(rank, ranks, passes), part)
+        for pick in plan.shard(5, Shards(rank, ranks, passes), number)
     ]
     assert joined == plan.picks(5)
 
@@ -98,8 +98,8 @@ def test_a_batch_that_does_not_divide_is_an_error_that_says_so() -> None:
         Shards(0, 4, 1).size(6, "koniq")
 
 
-def test_one_stream_a_step_visits_every_stream_as_often_as_it_has_batches() -> None:
-    plans = [StreamPlan("a", 0, 8, 4, seed=1), StreamPlan("b", 1, 12, 4, seed=1)]
+def test_one_data_set_a_step_visits_every_set_as_often_as_it_has_batches() -> None:
+    plans = [DataPlan("a", 0, 8, 4, seed=1), DataPlan("b", 1, 12, 4, seed=1)]
     length = steps_per_epoch(plans, "one")
     chosen = [next(iter(turn.items())) for turn in islice(turns(plans, "one", 1), 2 * length)]
     for epoch in (chosen[:length], chosen[length:]):
@@ -118,14 +118,14 @@ def test_the_cosine_that_skips_its_zero_gives_the_published_rates() -> None:
 
 
 def test_the_warm_up_ends_where_the_released_training_ends() -> None:
-    schedule = Schedule("warmup_cosine", unit="epoch", period=20, warmup=5)
+    schedule = ScheduleSpec("warmup_cosine", unit="epoch", period=20, warmup=5)
     assert factor(schedule, 0, 10) == 0
     assert factor(schedule, 50, 10) == 1
     assert factor(schedule, 99, 10) == pytest.approx(0.751, abs=0.01)
 
 
 def test_an_epoch_schedule_moves_once_an_epoch() -> None:
-    schedule = Schedule("cosine", unit="epoch", period=50)
+    schedule = ScheduleSpec("cosine", unit="epoch", period=50)
     assert factor(schedule, 0, 10) == factor(schedule, 9, 10) == 1
     assert factor(schedule, 10, 10) < 1
     assert factor(schedule, 500, 10) == 0
@@ -198,14 +198,14 @@ def test_a_resumed_training_ends_with_the_same_bits(straight: Path, table: Path,
         assert_same(state, got["optimizer"]["state"][key])
     assert torch.equal(want["random"][0]["torch"], got["random"][0]["torch"])
     assert got["best"] == want["best"]
-    assert [entry for entry in trainer.history if entry["step"] != 4] == want["history"]
+    assert [entry for entry in trainer.state.history if entry["step"] != 4] == list(want["history"])
 
 
 KILLED = """
 import os, signal, sys
 import torch
 from iqaloss.training.engine import checkpointing
-from iqaloss.training.engine.streams import Streams
+from iqaloss.training.engine.datasets import DataSets
 from iqaloss.training.engine.trainer import Trainer
 from iqaloss.training.recipes.files import recipe_from
 import json
@@ -256,18 +256,18 @@ def test_a_failed_write_leaves_the_old_state(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("draw", ["all", "one"])
-def test_streams_opened_at_a_step_go_on_with_its_batches(table: Path, draw: str) -> None:
+def test_data_sets_opened_at_a_step_go_on_with_its_batches(table: Path, draw: str) -> None:
     values = small_recipe(table)
     first = values["data"]["train"][0]
     values["data"].update(draw=draw, train=[first, {**first, "name": "again", "batch_size": 3}])
     recipe = recipe_from(values)
-    streams = Streams(recipe, Shards(), torch.device("cpu"))
+    datasets = DataSets(recipe, Shards(), torch.device("cpu"))
 
     def batches(start: int, stop: int) -> list[tuple[str, list[int]]]:
-        streams.open(start)
-        steps = list(islice(turns(streams.plans, draw, recipe.run.seed), start, stop))
-        names = [name for chosen in steps for passes in streams.passes(chosen) for name in passes]
-        return [(name, streams.next(name)["draw"].tolist()) for name in names]
+        datasets.open(start)
+        steps = list(islice(turns(datasets.plans, draw, recipe.run.seed), start, stop))
+        names = [name for chosen in steps for passes in datasets.passes(chosen) for name in passes]
+        return [(name, datasets.next(name)["draw"].tolist()) for name in names]
 
     whole = batches(0, 12)
     assert batches(5, 12) == whole[-len(batches(5, 12)) :]

@@ -16,12 +16,13 @@ from iqaloss import IQALoss, create_scorer
 from iqaloss.training.engine import trainer as trainer_module
 from iqaloss.training.engine.building import apply_start, build_scorer, build_task
 from iqaloss.training.engine.data import load_manifest
-from iqaloss.training.engine.resuming import training_state
 from iqaloss.training.engine.trainer import Trainer
 from iqaloss.training.recipes import list_recipes, read_recipe
 from iqaloss.training.recipes.files import read_values, recipe_from
-from iqaloss.training.tasks import task_class
-from iqaloss.training.tasks.base import TrainState
+from iqaloss.training.recipes.old_names import RENAMED
+from iqaloss.training.state import TrainState
+from iqaloss.training.tasks import checked, task_class
+from iqaloss.training.tasks.moe_agiqa import FinetuneOptions
 from testing import published_copies
 from testing.tiny_data import write_methods, write_rated_images
 
@@ -38,14 +39,14 @@ class Small:
     steps: int
     lr: float
     transform: dict[str, Any] = field(default_factory=lambda: dict(PLAIN))
-    views: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, Any] = field(default_factory=dict)
     scorer: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     schedule: str | None = None
     resume_at: int = 2
 
 
-LAR_VIEWS = {"authentic": {"resize": [64, 64], "flip": 0.5}, "synthetic": {"crop": 96, "small": "zero"}}
+LAR_VERSIONS = {"authentic": {"resize": [64, 64], "flip": 0.5}, "synthetic": {"crop": 96, "small": "zero"}}
 WINDOWS = {"crop": 64, "random": True, "crops": 2, "flip": 0.5}
 NO_TEXT = {"tokenizer": None}
 
@@ -56,9 +57,9 @@ CASES = [
     Small("mdiqa_fusion_koniq_reference", 16, 3e-3),
     Small("lar_iqa_authentic", 40, 1e-3, {"resize": [64, 64], "flip": 0.5}),
     Small("lar_iqa_synthetic", 24, 1e-3, {"crop": 64, "flip": 0.5}, options={"color_spaces": ["RGB"]}),
-    Small("lar_iqa_merge_kan", 32, 3e-3, views=LAR_VIEWS),
-    Small("lar_iqa_merge_mlp", 80, 1e-3, views=LAR_VIEWS),
-    Small("lar_iqa_merge_released", 80, 1e-3, views=LAR_VIEWS),
+    Small("lar_iqa_merge_kan", 32, 3e-3, versions=LAR_VERSIONS),
+    Small("lar_iqa_merge_mlp", 80, 1e-3, versions=LAR_VERSIONS),
+    Small("lar_iqa_merge_released", 80, 1e-3, versions=LAR_VERSIONS),
     Small("pmt_iqa_bid", 60, 1e-3, {"crop": 64, "random": True, "crops": 2}, scorer={"levels": 5}, schedule="constant"),
     Small(
         "pmt_iqa_livec", 40, 3e-3, {"crop": 64, "random": True, "crops": 2}, scorer={"levels": 5}, schedule="constant"
@@ -119,13 +120,13 @@ def small_values(case: Small, folder: Path) -> dict[str, Any]:
     data = values["data"]
     data["workers"] = 0
     for spec in (*data["train"], *data["validation"]):
-        for name in ("split", "shares", "part", "scale", "views", "layout"):
+        for name in ("split", "shares", "share", "scale", "versions", "layout"):
             spec.pop(name, None)
         spec.update(data=str(folder / "scores.csv"), transform=case.transform)
         if spec.get("target") == "content":  # in a table, a column of that name tells what is shown
             spec.update(head="content", target="light")
     for spec in data["train"]:
-        spec.update(batch_size=8, views=case.views)
+        spec.update(batch_size=8, versions=case.versions)
     for spec in data["validation"]:
         spec.update(batch_size=4)
     if "methods" in data:
@@ -170,7 +171,7 @@ def test_a_recipe_overfits_resumes_bit_for_bit_and_serves_as_a_loss(case: Small,
     first, second = tmp_path / "first", tmp_path / "second"
     trainer = Trainer(recipe, first, bar=False, cpu=True)
     result = trainer.fit()
-    assert trainer.best > 0.95, f"on its own training images: {trainer.history}"
+    assert trainer.state.best > 0.95, f"on its own training images: {trainer.state.history}"
 
     second.mkdir()
     shutil.copy(first / f"kept-{case.steps - case.resume_at}.pt", second / "last.pt")
@@ -179,7 +180,7 @@ def test_a_recipe_overfits_resumes_bit_for_bit_and_serves_as_a_loss(case: Small,
     resumed.fit()
     one, two = load_file(first / "last.safetensors"), load_file(second / "last.safetensors")
     assert [name for name in one if not torch.equal(one[name], two[name])] == []
-    want, got = training_state(trainer)["random"], training_state(resumed)["random"]
+    want, got = trainer.snapshot()["random"], resumed.snapshot()["random"]
     assert torch.equal(want[0]["torch"], got[0]["torch"])
 
     scorer = create_scorer(recipe.scorer.name, weights=result)
@@ -206,7 +207,7 @@ def changed(name: str, *changes: str) -> None:
         ("optimizer.name=adamv", "unknown optimizer 'adamv'; did you mean 'adam"),
         ("losses={nim: 1.0}", r"recipe\.losses: unknown loss 'nim'; did you mean 'nin'"),
         ("task=mdiqa_fusoin", "unknown task 'mdiqa_fusoin'; did you mean 'mdiqa_fusion'"),
-        ("options.reference_behaviour=true", "did you mean 'reference_behavior'"),
+        ("options.reference_behavoir=true", "did you mean 'reference_behavior'"),
         ("data.train.0.transform.cropp=3", "did you mean 'crop'"),
         ("data.train.7.batch_size=3", "'7' is no position in a list of 1"),
         ("run.steps=many", r"run\.steps must be of type int, got 'many'"),
@@ -220,6 +221,25 @@ def changed(name: str, *changes: str) -> None:
 def test_a_slip_in_a_recipe_is_named_before_anything_is_built(change: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         changed("mdiqa_fusion_koniq", change)
+
+
+@pytest.mark.parametrize("old", sorted(RENAMED))
+@pytest.mark.parametrize("place", ["", "options.", "data.train.0.", "data.train.0.transform.", "scorer.options."])
+def test_a_name_that_recipes_used_to_have_is_told_with_the_new_one(old: str, place: str) -> None:
+    with pytest.raises(ValueError, match=f"the field '{old}' is now called '{RENAMED[old]}'"):
+        read_recipe("mdiqa_fusion_koniq", [f"{place}{old}=1"])
+
+
+def test_names_of_the_users_own_may_be_what_fields_used_to_be_called() -> None:
+    changes = ["data.train.0.shares={part: 0.8, views: 0.2}", "data.train.0.share=part"]
+    assert read_recipe("mdiqa_fusion_koniq", changes).data.train[0].share == "part"
+
+
+def test_options_are_read_once_and_the_training_gets_what_was_checked() -> None:
+    recipe = read_recipe("moe_agiqa_agiqa3k")
+    assert checked(recipe) is recipe
+    plain = dataclasses.replace(recipe, options={"fixed_rate": 0.25})
+    assert checked(plain).options == dataclasses.replace(FinetuneOptions(), fixed_rate=0.25)
 
 
 def test_a_number_written_as_yaml_reads_it_as_text_is_a_number() -> None:
@@ -264,11 +284,13 @@ def test_a_recipe_reads_its_data_sets_as_they_were_published(name: str, tmp_path
         if not copy.is_dir():
             copy.mkdir(parents=True)
             getattr(published_copies, COPIES_OF[copy.name])(copy)
-        whole = dataclasses.replace(spec, data=str(copy), shares={}, part=None)
+        whole = dataclasses.replace(spec, data=str(copy), shares={}, share=None)
         manifest = load_manifest(whole)
-        if spec.part is not None and len(set(manifest.groups or manifest.images)) > 1:  # else there is nothing to split
-            part = load_manifest(dataclasses.replace(spec, data=str(copy)))
-            assert 0 < len(part.images) < len(manifest.images)
+        if (
+            spec.share is not None and len(set(manifest.groups or manifest.images)) > 1
+        ):  # else there is nothing to split
+            share = load_manifest(dataclasses.replace(spec, data=str(copy)))
+            assert 0 < len(share.images) < len(manifest.images)
         assert len(manifest.target(spec.target)) > 0
 
 
@@ -328,8 +350,8 @@ def test_the_weights_of_pmt_move_as_published(
         dataclasses.replace(small, options={"xi": 1.0, "fixed": [0.9419036, 0.9602832], **options}), folder
     )
     task = build_task(recipe_from(values))
-    assert task.weights(TrainState(0, 0, 30)) == pytest.approx(early)
-    assert task.weights(TrainState(290, 29, 30)) == pytest.approx(late)
+    assert task.weights(TrainState(0, 300, 10)) == pytest.approx(early)
+    assert task.weights(TrainState(290, 300, 10)) == pytest.approx(late)
 
 
 def test_resnet_only_sees_no_scale_but_the_last(folder: Path) -> None:
@@ -373,7 +395,7 @@ def test_the_calibration_compares_the_methods_means(folder: Path) -> None:
 
     task = built("sr_iqa_calibrate", folder)
     scores, ranks = torch.rand(4, 3), torch.tensor([[0.0, 1.0, 2.0]]).repeat(4, 1)
-    terms = task.losses("methods", {"score": scores}, {"score": ranks}, TrainState(0, 0, 1))
+    terms = task.losses("methods", {"score": scores}, {"score": ranks}, TrainState())
     want = fidelity(scores.mean(0), torch.tensor([0.0, 1.0, 2.0]), link="paper")
     torch.testing.assert_close(terms["ranking_of_methods"], want)
     learning = {name.split(".")[1] for name, value in task.named_parameters() if value.requires_grad}

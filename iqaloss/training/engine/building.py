@@ -14,8 +14,9 @@ from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.factory import build, create_scorer
 from iqaloss.scorers.registry import entry
 from iqaloss.scorers.state_dicts import load_strict, read_state_dict
-from iqaloss.training.recipes.recipe import Optimizer, Recipe, Start
-from iqaloss.training.tasks import task_class
+from iqaloss.training.specs.recipe import Recipe, Start
+from iqaloss.training.specs.run import OptimizerSpec
+from iqaloss.training.tasks import checked, task_class
 from iqaloss.training.tasks.base import Task
 
 _COUNTER = "num_batches_tracked"
@@ -23,6 +24,7 @@ _COUNTER = "num_batches_tracked"
 
 def build_task(recipe: Recipe) -> Task:
     """Builds the scorer of a recipe, gives it its starting weights, and hands it to the recipe's task."""
+    recipe = checked(recipe)
     cls = task_class(recipe.task)
     scorer = build_scorer(recipe, cls.scorer_options(recipe))
     for start in recipe.start:
@@ -48,13 +50,13 @@ def build_scorer(recipe: Recipe, options: Mapping[str, Any]) -> Scorer:
 
 
 def apply_start(scorer: Scorer, start: Start, task: type[Task] = Task) -> None:
-    """Loads a file into a part of the scorer.
+    """Loads a file into a module of the scorer.
 
     Raises:
         FileNotFoundError: If a required file is missing; says what it is for.
-        ValueError: If the part does not exist, or a tensor of it is missing, unexpected or misshapen.
+        ValueError: If the module does not exist, or a tensor of it is missing, unexpected or misshapen.
     """
-    target = f"the part {start.role or start.module!r}" if start.role or start.module else "the scorer"
+    target = f"the module {start.role or start.module!r}" if start.role or start.module else "the scorer"
     if not Path(start.file).is_file():
         if start.required:
             raise FileNotFoundError(f"no such file: {start.file} (the recipe starts {target} from it, see `start`)")
@@ -65,7 +67,7 @@ def apply_start(scorer: Scorer, start: Start, task: type[Task] = Task) -> None:
     try:
         module = scorer.get_submodule(start.module)
     except AttributeError as error:
-        raise ValueError(f"recipe.start: {scorer.card.name} has no part {start.module!r}: {error}") from error
+        raise ValueError(f"recipe.start: {scorer.card.name} has no module {start.module!r}: {error}") from error
     state = read_state_dict(start.file)
     state = {name.removeprefix(start.prefix): value for name, value in state.items() if name.startswith(start.prefix)}
     own = module.state_dict()
@@ -73,7 +75,7 @@ def apply_start(scorer: Scorer, start: Start, task: type[Task] = Task) -> None:
     load_strict(module, state, source=f"{start.file} for {target}")
 
 
-def build_optimizer(task: Task, spec: Optimizer) -> torch.optim.Optimizer:
+def build_optimizer(task: Task, spec: OptimizerSpec) -> torch.optim.Optimizer:
     """Builds the optimiser of every parameter that learns."""
     trained = [parameter for parameter in task.parameters() if parameter.requires_grad]
     if not trained:

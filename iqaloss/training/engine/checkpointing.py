@@ -67,7 +67,7 @@ def restore_random_state(state: dict[str, Any]) -> None:
 
 
 def seed_everything(seed: int, rank: int = 0) -> None:
-    """Seeds Python, NumPy and torch; every rank gets a stream of its own."""
+    """Seeds Python, NumPy and torch; every rank gets numbers of its own."""
     mixed = int(np.random.SeedSequence([seed, rank]).generate_state(1)[0])
     random.seed(mixed)
     np.random.seed(mixed)

@@ -22,10 +22,10 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
         rank, count = world()
-        parts = [torch.empty_like(values) for _ in range(count)]
-        dist.all_gather(parts, values.contiguous())
+        pieces = [torch.empty_like(values) for _ in range(count)]
+        dist.all_gather(pieces, values.contiguous())
         ctx.rank, ctx.count, ctx.size = rank, count, values.shape[0]
-        return torch.cat(parts)
+        return torch.cat(pieces)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ from iqaloss.data.library import Library
 from iqaloss.data.manifest import Manifest
 from iqaloss.data.open import open_rows
 from iqaloss.data.splits import split_manifest
-from iqaloss.training.engine.sampling import Pick, Shards, StreamPlan, mixed_seed
-from iqaloss.training.recipes.recipe import DataSpec, MethodsSpec
+from iqaloss.training.engine.sampling import DataPlan, Pick, Shards, mixed_seed
+from iqaloss.training.specs.data import DataSpec, MethodsSpec
 
 Item = dict[str, Any]
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
@@ -44,11 +44,11 @@ class _SeededDataset(ManifestDataset):
 
 
 class RatedImages(Dataset[Item]):
-    """Rated images; ``score`` is the column that the stream learns, in [0, 1], and ``draw`` the seed of the draw."""
+    """Rated images; ``score`` is the column that is learnt, in [0, 1], and ``draw`` the seed of the draw."""
 
     def __init__(self, manifest: Manifest, spec: DataSpec) -> None:
         self.manifest = manifest
-        self.source = _SeededDataset(manifest, spec.transform, targets=(), views=spec.views)
+        self.source = _SeededDataset(manifest, spec.transform, targets=(), views=spec.versions)
         self.targets = torch.from_numpy(manifest.target(spec.target).astype(np.float32))
 
     def __len__(self) -> int:
@@ -88,14 +88,14 @@ class RankedMethods(Dataset[Item]):
 
     def __getitem__(self, pick: Pick) -> Item:
         item: Item = {"index": pick.index, "draw": pick.seed, "ranks": self.ranks}
-        transforms: dict[str, Transform] = {"image": self.spec.transform, **self.spec.views}
+        transforms: dict[str, Transform] = {"image": self.spec.transform, **self.spec.versions}
         images = [open_image(files[pick.index % len(files)]) for files in self.files]
-        for stream, (name, transform) in enumerate(transforms.items()):
-            views = [
-                transform([image], torch.Generator().manual_seed(mixed_seed(pick.seed, stream, number)))[0]
-                for number, image in enumerate(images)
+        for number, (name, transform) in enumerate(transforms.items()):
+            versions = [
+                transform([image], torch.Generator().manual_seed(mixed_seed(pick.seed, number, method)))[0]
+                for method, image in enumerate(images)
             ]
-            item[name] = torch.stack(views)
+            item[name] = torch.stack(versions)
         return item
 
 
@@ -142,27 +142,27 @@ def load_manifest(spec: DataSpec, library: Library | None = None) -> Manifest:
         skip_bad=spec.skip_bad,
         library=library,
     )
-    if spec.part is not None:
-        manifest = split_manifest(manifest, spec.shares, spec.split_seed)[spec.part]
+    if spec.share is not None:
+        manifest = split_manifest(manifest, spec.shares, spec.split_seed)[spec.share]
     return manifest if spec.limit is None else manifest.subset(range(min(spec.limit, len(manifest))))
 
 
 class _Batches:
     """Yields, without end, the picks of one rank for pass after pass."""
 
-    def __init__(self, plan: StreamPlan, shards: Shards, first_turn: int) -> None:
+    def __init__(self, plan: DataPlan, shards: Shards, first_turn: int) -> None:
         self.plan, self.shards, self.first_turn = plan, shards, first_turn
 
     def __iter__(self) -> Iterator[list[Pick]]:
         turn = self.first_turn
         while True:
-            for part in range(self.shards.passes):
-                yield self.plan.shard(turn, self.shards, part)
+            for number in range(self.shards.passes):
+                yield self.plan.shard(turn, self.shards, number)
             turn += 1
 
 
 def endless_loader(
-    data: PickedData, plan: StreamPlan, shards: Shards, *, first_turn: int, workers: int, pin: bool
+    data: PickedData, plan: DataPlan, shards: Shards, *, first_turn: int, workers: int, pin: bool
 ) -> Iterator[Item]:
     """Returns an iterator over one rank's batches, from a turn on; it draws from no global random generator."""
     loader: DataLoader[Item] = DataLoader(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from iqaloss.training.recipes.recipe import Schedule
 from iqaloss.training.schedules import pmt_learning_rate, warmup_cosine
+from iqaloss.training.specs.run import ScheduleSpec
 
 
-def factor(schedule: Schedule, step: int, epoch_steps: int) -> float:
+def factor(schedule: ScheduleSpec, step: int, epoch_steps: int) -> float:
     """Returns the factor of the learning rate at a step.
 
     Args:
@@ -17,7 +17,7 @@ def factor(schedule: Schedule, step: int, epoch_steps: int) -> float:
         epoch_steps: Steps of an epoch.
 
     Example:
-        >>> factor(Schedule("cosine", unit="step", period=2), 1, 10)
+        >>> factor(ScheduleSpec("cosine", unit="step", period=2), 1, 10)
         0.5
     """
     in_epochs = schedule.unit == "epoch"

@@ -6,22 +6,19 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from iqaloss.training.engine.checkpointing import (
-    STATE,
     random_state,
     read_state,
     restore_random_state,
     seed_everything,
     write_state,
 )
-from iqaloss.training.engine.collective import gather_objects
+from iqaloss.training.engine.collective import gather_objects, world
 from iqaloss.training.engine.sampling import mixed_seed
-from iqaloss.training.recipes.recipe import Recipe
-
-if TYPE_CHECKING:
-    from iqaloss.training.engine.trainer import Trainer
+from iqaloss.training.specs.recipe import Recipe
+from iqaloss.training.state import TrainState
 
 _MAY_CHANGE = (
     "title",
@@ -35,23 +32,29 @@ _MAY_CHANGE = (
 )
 """What a resumed training may do differently without becoming another training."""
 
+_KEPT = ("step", "fresh_at", "best", "history")
+"""What of the state is written; the rest follows from the recipe and the data."""
 
-def training_state(trainer: Trainer) -> dict[str, Any]:
-    """Returns the whole state: weights, average, optimiser, position, best score, every rank's random state.
+
+class Stateful(Protocol):
+    """What changes while a training goes on: the task, its average, the optimiser, the scaler of a half precision."""
+
+    def state_dict(self) -> Any:
+        """Returns its state."""
+
+    def load_state_dict(self, state: Any, /) -> Any:
+        """Takes up a state."""
+
+
+def training_state(recipe: Recipe, state: TrainState, holders: Mapping[str, Stateful]) -> dict[str, Any]:
+    """Returns all there is to write: the recipe, the position, every holder, every rank's random state.
 
     Called by all processes, since the random states come from all of them.
     """
-    scaler = trainer.accelerator.scaler
     return {
-        "recipe": json.dumps(dataclasses.asdict(trainer.recipe)),
-        "step": trainer.step,
-        "fresh_at": trainer.fresh_at,
-        "best": trainer.best,
-        "history": trainer.history,
-        "task": trainer.task.state_dict(),
-        "average": None if trainer.average is None else trainer.average.state_dict(),
-        "optimizer": trainer.optimizer.state_dict(),
-        "scaler": None if scaler is None else scaler.state_dict(),
+        "recipe": json.dumps(dataclasses.asdict(recipe)),
+        **{name: getattr(state, name) for name in _KEPT},
+        **{name: holder.state_dict() for name, holder in holders.items()},
         "random": gather_objects(random_state()),
     }
 
@@ -63,38 +66,34 @@ def write_last(state: dict[str, Any], path: Path, accelerator: Any) -> None:
     accelerator.wait_for_everyone()
 
 
-def restore(trainer: Trainer) -> None:
-    """Puts a trainer where the state in its output folder was left.
+def restore(path: Path, recipe: Recipe, state: TrainState, holders: Mapping[str, Stateful]) -> TrainState:
+    """Gives every holder what it had when the file was written, and returns where the training stood.
 
     With another number of processes than before, the random states of dropout are seeded anew from the seed and
     the step; all else goes on exactly.
+
+    Args:
+        path: The file.
+        recipe: The recipe that goes on.
+        state: The state of a training with this recipe that has not begun.
+        holders: What changes while a training goes on, by name.
 
     Raises:
         FileNotFoundError: If there is no state.
         ValueError: If it belongs to another recipe; names the fields that differ.
     """
-    state = read_state(trainer.out / STATE)
-    differing = differences(json.loads(state["recipe"]), _plain(trainer.recipe))
+    saved = read_state(path)
+    differing = differences(json.loads(saved["recipe"]), json.loads(json.dumps(dataclasses.asdict(recipe))))
     if differing:
-        raise ValueError(f"{trainer.out / STATE} was made with another recipe: {'; '.join(differing)}")
-    trainer.step, trainer.fresh_at = int(state["step"]), int(state["fresh_at"])
-    trainer.best, trainer.history = float(state["best"]), list(state["history"])
-    trainer.task.load_state_dict(state["task"])
-    trainer.task.configure(trainer.step)
-    trainer.optimizer.load_state_dict(state["optimizer"])
-    if trainer.average is not None:
-        trainer.average.load_state_dict(state["average"])
-    if trainer.accelerator.scaler is not None and state["scaler"] is not None:
-        trainer.accelerator.scaler.load_state_dict(state["scaler"])
-    rank, states = trainer.accelerator.process_index, state["random"]
-    if len(states) == trainer.accelerator.num_processes:
-        restore_random_state(states[rank])
+        raise ValueError(f"{path} was made with another recipe: {'; '.join(differing)}")
+    for name, holder in holders.items():
+        holder.load_state_dict(saved[name])
+    rank, ranks = world()
+    if len(saved["random"]) == ranks:
+        restore_random_state(saved["random"][rank])
     else:
-        seed_everything(mixed_seed(trainer.recipe.run.seed, trainer.step), rank)
-
-
-def _plain(recipe: Recipe) -> dict[str, Any]:
-    return dict(json.loads(json.dumps(dataclasses.asdict(recipe))))
+        seed_everything(mixed_seed(recipe.run.seed, int(saved["step"])), rank)
+    return dataclasses.replace(state, **{name: saved[name] for name in _KEPT} | {"history": tuple(saved["history"])})
 
 
 def differences(old: Any, new: Any, where: str = "") -> list[str]:
@@ -103,6 +102,6 @@ def differences(old: Any, new: Any, where: str = "") -> list[str]:
         return []
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         names = [*old, *(name for name in new if name not in old)]
-        parts = [differences(old.get(name), new.get(name), f"{where}.{name}".lstrip(".")) for name in names]
-        return [found for part in parts for found in part]
+        found = [differences(old.get(name), new.get(name), f"{where}.{name}".lstrip(".")) for name in names]
+        return [line for lines in found for line in lines]
     return [] if old == new else [f"{where} was {old!r}, is {new!r}"]

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-_ORDER, _VIEW, _DRAW = 1, 2, 3
+_ORDER, _IMAGE, _DRAW = 1, 2, 3
 
 
-def mixed_seed(*parts: int) -> int:
-    """Returns a 63-bit seed that depends on every part.
+def mixed_seed(*numbers: int) -> int:
+    """Returns a 63-bit seed that depends on every number.
 
     Example:
         >>> mixed_seed(0, 1) != mixed_seed(1, 0)
         True
     """
-    return int(np.random.SeedSequence(list(parts)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    return int(np.random.SeedSequence(list(numbers)).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ class Shards:
 
 
 @dataclass(frozen=True)
-class StreamPlan:
+class DataPlan:
     """The order in which one data set is visited.
 
     Attributes:
-        name: Name of the stream, for messages.
-        number: Its number; streams of the same size share the order of images but not the augmentation.
+        name: Its name, for messages.
+        number: Its number; data sets of the same size share the order of images but not the augmentation.
         count: Images in the data set.
         batch: Images in one step, over all processes and accumulated passes.
         seed: Seed of the training.
@@ -82,33 +82,33 @@ class StreamPlan:
         return max(1, full)
 
     def picks(self, turn: int) -> list[Pick]:
-        """Returns the whole batch of the stream's turn (0, 1, ...)."""
+        """Returns the whole batch of the data set's turn (0, 1, ...)."""
         epoch, place = divmod(turn, self.steps_per_epoch)
         generator = torch.Generator().manual_seed(mixed_seed(self.seed, _ORDER, epoch))
         order = torch.randperm(self.count, generator=generator).tolist()
         first = place * self.batch
         return [
-            Pick(order[i % self.count], mixed_seed(self.seed, _VIEW, self.number, turn, i - first))
+            Pick(order[i % self.count], mixed_seed(self.seed, _IMAGE, self.number, turn, i - first))
             for i in range(first, first + self.batch)
         ]
 
-    def shard(self, turn: int, shards: Shards, part: int) -> list[Pick]:
-        """Returns what one rank loads for one of its passes.
+    def shard(self, turn: int, shards: Shards, number: int) -> list[Pick]:
+        """Returns what one rank loads for the pass of a number.
 
         The shards of all ranks in order make up a contiguous piece of the batch, so that gathered predictions
         stand in the order of one process.
         """
         size = shards.size(self.batch, self.name)
-        start = (part * shards.ranks + shards.rank) * size
+        start = (number * shards.ranks + shards.rank) * size
         return self.picks(turn)[start : start + size]
 
 
-def turns(plans: list[StreamPlan], draw: str, seed: int) -> Iterator[dict[int, int]]:
-    """Yields, step by step, which streams have a batch and which turn of theirs it is: stream number to turn.
+def turns(plans: list[DataPlan], draw: str, seed: int) -> Iterator[dict[int, int]]:
+    """Yields, step by step, which data sets have a batch and which turn of theirs it is: number of the set to turn.
 
     Args:
-        plans: The streams.
-        draw: ``"all"``: every stream at every step; ``"one"``: a single stream, drawn at random without
+        plans: The data sets.
+        draw: ``"all"``: every data set at every step; ``"one"``: a single one, drawn at random without
             replacement from the batches that are left of the epoch.
         seed: Seed of the draws.
     """
@@ -129,7 +129,7 @@ def turns(plans: list[StreamPlan], draw: str, seed: int) -> Iterator[dict[int, i
         epoch += 1
 
 
-def steps_per_epoch(plans: list[StreamPlan], draw: str) -> int:
-    """Steps until every image was visited once: of the longest stream, or of all together."""
+def steps_per_epoch(plans: list[DataPlan], draw: str) -> int:
+    """Steps until every image was visited once: of the longest data set, or of all together."""
     lengths = [plan.steps_per_epoch for plan in plans]
     return max(lengths) if draw == "all" else sum(lengths)

@@ -17,15 +17,17 @@ from iqaloss.training.engine.building import build_optimizer, build_task
 from iqaloss.training.engine.checkpointing import BEST, LAST, STATE, seed_everything
 from iqaloss.training.engine.collective import gather_with_gradient
 from iqaloss.training.engine.data import to_device
+from iqaloss.training.engine.datasets import DataSets
 from iqaloss.training.engine.ema import WeightAverage
 from iqaloss.training.engine.learning_rate import factor
 from iqaloss.training.engine.reporting import Reporter
-from iqaloss.training.engine.resuming import restore, training_state, write_last
+from iqaloss.training.engine.resuming import Stateful, restore, training_state, write_last
 from iqaloss.training.engine.sampling import Shards, turns
-from iqaloss.training.engine.streams import Streams
 from iqaloss.training.engine.validation import correlations, mean_of, predict_sharded
-from iqaloss.training.recipes.recipe import Recipe
-from iqaloss.training.tasks.base import Task, TrainState
+from iqaloss.training.specs.recipe import Recipe
+from iqaloss.training.state import TrainState
+from iqaloss.training.tasks import checked
+from iqaloss.training.tasks.base import Task
 
 
 class Trainer:
@@ -61,6 +63,7 @@ class Trainer:
             from accelerate.state import AcceleratorState
         except ImportError as error:
             raise missing_package("accelerate", "train", "training") from error
+        recipe = checked(recipe)
         self.recipe, self.out = recipe, Path(out)
         if not resume and (self.out / STATE).is_file():
             raise FileExistsError(f"{self.out} holds a training already: resume it, or choose another folder")
@@ -72,9 +75,11 @@ class Trainer:
         )
         rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
         shards = Shards(rank, ranks, recipe.run.accumulate)
-        self.streams = Streams(recipe, shards, self.accelerator.device)
-        self.epoch_steps = recipe.run.epoch_steps or self.streams.epoch_steps
-        self.total = recipe.run.steps or (recipe.run.epochs or 1) * self.epoch_steps
+        self.datasets = DataSets(recipe, shards, self.accelerator.device)
+        epoch_steps = recipe.run.epoch_steps or self.datasets.epoch_steps
+        self.state = TrainState(
+            total=recipe.run.steps or (recipe.run.epochs or 1) * epoch_steps, epoch_steps=epoch_steps
+        )
 
         seed_everything(recipe.run.seed)
         self.task: Task = build_task(recipe)
@@ -87,15 +92,12 @@ class Trainer:
         self.model, self.optimizer = self.accelerator.prepare(self.task, optimizer)
         if self.average is not None:
             self.average.to(self.accelerator.device)
-        self.step = 0
-        self.fresh_at = 0
-        self.best = float("-inf")
-        self.history: list[dict[str, float]] = []
         seed_everything(recipe.run.seed, rank + 1)
         if resume:
-            restore(self)
+            self.state = restore(self.out / STATE, self.recipe, self.state, self.holders)
+            self.task.configure(self.state.step)
         self.reporter = Reporter(
-            self.out, total=self.total, title=recipe.scorer.name, bar=bar, active=self.accelerator.is_main_process
+            self.out, total=self.state.total, title=recipe.scorer.name, bar=bar, active=self.accelerator.is_main_process
         )
 
     # --- the loop ---
@@ -103,45 +105,55 @@ class Trainer:
     def fit(self) -> Path:
         """Trains to the end and returns the file to use: the best scorer, or the last where nothing validates."""
         run = self.recipe.run
-        validate_every = run.validate_every or self.epoch_steps
+        validate_every = run.validate_every or self.state.epoch_steps
         save_every = run.save_every or validate_every
-        with self.reporter.start(self.step), contextlib.closing(self.streams.open(self.step)):
-            plan = islice(turns(self.streams.plans, self.recipe.data.draw, run.seed), self.step, None)
-            while self.step < self.total:
+        with self.reporter.start(self.state.step), contextlib.closing(self.datasets.open(self.state.step)):
+            plan = islice(turns(self.datasets.plans, self.recipe.data.draw, run.seed), self.state.step, None)
+            while not self.state.ended:
                 values = self.advance(next(plan))
-                self.reporter.step(self.step, values)
-                ends = self.step == self.total
-                if self.recipe.data.validation and (ends or self.step % validate_every == 0):
+                step, ends = self.state.step, self.state.ended
+                self.reporter.step(step, values)
+                if self.recipe.data.validation and (ends or step % validate_every == 0):
                     self.validate()
                 if ends:
                     self.save_scorer(LAST)
-                if ends or self.step % save_every == 0:
-                    write_last(training_state(self), self.out / STATE, self.accelerator)
+                if ends or step % save_every == 0:
+                    write_last(self.snapshot(), self.out / STATE, self.accelerator)
         return self.out / (BEST if self.recipe.data.validation else LAST)
 
-    def moment(self, step: int) -> TrainState:
-        """Returns where the training stands at a step."""
-        epochs = max(1, -(-self.total // self.epoch_steps))
-        return TrainState(step, step // self.epoch_steps, epochs)
+    @property
+    def holders(self) -> dict[str, Stateful]:
+        """What changes while the training goes on, by the name under which it is written."""
+        found = {
+            "task": self.task,
+            "average": self.average,
+            "optimizer": self.optimizer,
+            "scaler": self.accelerator.scaler,
+        }
+        return {name: holder for name, holder in found.items() if holder is not None}
+
+    def snapshot(self) -> dict[str, Any]:
+        """Returns all that is needed to go on from here; called by all processes."""
+        return training_state(self.recipe, self.state, self.holders)
 
     def advance(self, chosen: dict[int, int]) -> dict[str, float]:
-        """Takes one optimiser step on the streams whose turn it is; returns the loss terms."""
-        recipe, now = self.recipe, self.moment(self.step)
-        self.task.configure(self.step)
-        if self.step and self.task.starts_afresh(now, self.moment(self.step - 1)):
+        """Takes one optimiser step on the data sets whose turn it is; returns the loss terms."""
+        recipe, step = self.recipe, self.state.step
+        self.task.configure(step)
+        if step and self.task.starts_afresh(self.state, self.state.at(step - 1)):
             self.optimizer.state.clear()
-            self.fresh_at = self.step
-        counted = self.step - self.fresh_at if self.task.restarts_schedule else self.step
-        rate = recipe.optimizer.lr * factor(recipe.schedule, counted, self.epoch_steps)
+            self.state = self.state.restarted()
+        counted = step - self.state.fresh_at if self.task.restarts_schedule else step
+        rate = recipe.optimizer.lr * factor(recipe.schedule, counted, self.state.epoch_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.model.train()
         values: dict[str, float] = {}
-        passes = self.streams.passes(chosen)
+        passes = self.datasets.passes(chosen)
         for number, names in enumerate(passes):
             last = number == len(passes) - 1
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
-                for name, value in self._backward(names, now).items():
+                for name, value in self._backward(names).items():
                     values[name] = values.get(name, 0.0) + value
         if recipe.optimizer.clip is not None:
             self.accelerator.clip_grad_norm_(self.task.parameters(), recipe.optimizer.clip)
@@ -149,23 +161,23 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(self.task)
-        self.step += 1
+        self.state = self.state.at(step + 1)
         return {**values, "loss": sum(values.values()), "lr": rate}
 
-    def _backward(self, names: tuple[str, ...], now: TrainState) -> dict[str, float]:
-        """Runs one pass over one batch of each named stream; the gradients add up."""
-        batches = {name: to_device(self.streams.next(name), self.accelerator.device) for name in names}
+    def _backward(self, names: tuple[str, ...]) -> dict[str, float]:
+        """Runs one pass over one batch of each named data set; the gradients add up."""
+        batches = {name: to_device(self.datasets.next(name), self.accelerator.device) for name in names}
         predicted = self.model(batches)
         terms: dict[str, Tensor] = {}
         for name, batch in batches.items():
             joined = {key: gather_with_gradient(value) for key, value in predicted[name].items()}
             targets = {key: gather_with_gradient(value) for key, value in self.task.targets(name, batch).items()}
-            for term, value in self.task.losses(name, joined, targets, now).items():
+            for term, value in self.task.losses(name, joined, targets, self.state).items():
                 terms[f"{name}/{term}"] = value / self.recipe.run.accumulate
         loss = torch.stack([value.float() for value in terms.values()]).sum()
         found = {name: float(value.detach()) for name, value in terms.items()}
         if not torch.isfinite(loss):
-            raise ValueError(f"the loss of step {self.step} is not finite: {found}")
+            raise ValueError(f"the loss of step {self.state.step} is not finite: {found}")
         if loss.requires_grad:
             self.accelerator.backward(loss)
         return found
@@ -186,15 +198,15 @@ class Trainer:
 
     def predictions(self, name: str) -> Any:
         """Returns the current predictions of a validation set, in the order of its images."""
-        spec, data = self.streams.validation[name]
+        spec, data = self.datasets.validation[name]
 
-        def judge(batch: Any) -> Tensor:
+        def score(batch: Any) -> Tensor:
             with self.accelerator.autocast():
-                return self.task.judge(name, batch)
+                return self.task.final_score(name, batch)
 
         self.task.eval()
         return predict_sharded(
-            judge,
+            score,
             data,
             batch_size=spec.batch_size,
             device=self.accelerator.device,
@@ -207,15 +219,14 @@ class Trainer:
         with self.averaged():
             results = {
                 name: correlations(self.predictions(name), data.targets.double().numpy())
-                for name, (_, data) in self.streams.validation.items()
+                for name, (_, data) in self.datasets.validation.items()
             }
             mean = mean_of(results, self.recipe.run.key)
-            if mean > self.best:
-                self.best = mean
+            if mean > self.state.best:
                 self._write_scorer(BEST)
-        srcc = mean_of(results, "srcc")
-        self.history.append({"step": self.step, "srcc": srcc, "plcc": mean_of(results, "plcc")})
-        self.reporter.validation(self.step, results, {"srcc": srcc, "best": self.best})
+        means = {key: mean_of(results, key) for key in ("srcc", "plcc")}
+        self.state = self.state.validated(means, best=max(mean, self.state.best))
+        self.reporter.validation(self.state.step, results, {"srcc": means["srcc"], "best": self.state.best})
         return results
 
     def save_scorer(self, name: str) -> None:
@@ -225,6 +236,6 @@ class Trainer:
 
     def _write_scorer(self, name: str) -> None:
         if self.accelerator.is_main_process:
-            notes: dict[str, Any] = {"iqaloss.recipe": self.recipe.title, "iqaloss.step": str(self.step)}
+            notes: dict[str, Any] = {"iqaloss.recipe": self.recipe.title, "iqaloss.step": str(self.state.step)}
             checkpoints.save(self.task.trained_scorer(), self.out / name, **notes)
         self.accelerator.wait_for_everyone()

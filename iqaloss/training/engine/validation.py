@@ -16,17 +16,17 @@ from iqaloss.training.engine.collective import gather_objects, world
 from iqaloss.training.engine.data import PickedData, sharded_loader, to_device
 from iqaloss.training.engine.sampling import Pick, mixed_seed
 
-Judge = Callable[[Mapping[str, Any]], Tensor]
+ScoreBatch = Callable[[Mapping[str, Any]], Tensor]
 
 
 @torch.no_grad()
 def predict_sharded(
-    judge: Judge, data: PickedData, *, batch_size: int, device: torch.device, seed: int, workers: int = 0
+    score: ScoreBatch, data: PickedData, *, batch_size: int, device: torch.device, seed: int, workers: int = 0
 ) -> NDArray[np.float64]:
     """Scores a whole data set; every process scores its share and all get the whole result, in order.
 
     Args:
-        judge: Scores a batch: returns ``[B]``.
+        score: Scores a batch: returns ``[B]``.
         data: The images. The draw of image i depends on (seed, i) alone, so that crops stay the same.
         batch_size: Images at once in one process.
         device: Where the batches go.
@@ -37,11 +37,11 @@ def predict_sharded(
     picks = [Pick(i, mixed_seed(seed, i)) for i in range(rank, len(data), ranks)]
     found: list[tuple[int, float]] = []
     for batch in sharded_loader(data, picks, batch_size, workers):
-        scores = judge(to_device(batch, device)).detach().double().cpu().reshape(-1)
+        scores = score(to_device(batch, device)).detach().double().cpu().reshape(-1)
         found += zip((int(i) for i in batch["index"]), scores.tolist())
     out = np.full(len(data), np.nan)
-    for index, score in (pair for part in gather_objects(found) for pair in part):
-        out[index] = score
+    for index, value in (pair for pairs in gather_objects(found) for pair in pairs):
+        out[index] = value
     return out
 
 

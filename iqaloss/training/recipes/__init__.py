@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from iqaloss.training.recipes.files import list_recipes, read_recipe
 from iqaloss.training.recipes.finetune import finetune_recipe
-from iqaloss.training.recipes.recipe import Recipe
+from iqaloss.training.specs.recipe import Recipe
 
 __all__ = ["Recipe", "finetune_recipe", "list_recipes", "read_recipe"]

@@ -8,8 +8,10 @@ from typing import Any
 
 from iqaloss._configs import parse
 from iqaloss._errors import missing_package, unknown_name
+from iqaloss.training.recipes.old_names import refuse_old_names
 from iqaloss.training.recipes.overrides import override
-from iqaloss.training.recipes.recipe import Recipe
+from iqaloss.training.specs.recipe import Recipe
+from iqaloss.training.tasks import checked
 
 _FOLDER = Path(__file__).parent
 
@@ -64,8 +66,6 @@ def read_values(path: str | Path) -> dict[str, Any]:
 
 def recipe_from(values: Mapping[str, Any], changes: Sequence[str] = (), where: str = "recipe") -> Recipe:
     """Checks plain values: the recipe's fields, the task's name and its options."""
-    from iqaloss.training.tasks import task_class
-
-    recipe = parse(Recipe, override(values, changes), where)
-    task_class(recipe.task).parse_options(recipe)
-    return recipe
+    plain = override(values, changes)
+    refuse_old_names(plain, where)
+    return checked(parse(Recipe, plain, where))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from iqaloss.training.recipes.files import recipe_from
-from iqaloss.training.recipes.recipe import Recipe
+from iqaloss.training.specs.recipe import Recipe
 
 
 def finetune_recipe(
@@ -66,8 +66,8 @@ def finetune_recipe(
         "scorer": {"name": scorer, "weights": weights},
         "task": "score",
         "data": {
-            "train": [{**common, "name": "train", "part": "train", "batch_size": batch_size, "transform": cropped}],
-            "validation": [{**common, "name": "validation", "part": "val"}],
+            "train": [{**common, "name": "train", "share": "train", "batch_size": batch_size, "transform": cropped}],
+            "validation": [{**common, "name": "validation", "share": "val"}],
         },
         "run": {"epochs": epochs},
         "losses": {"nin": 1.0, "mse": 1.0},

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 
+from iqaloss._configs import check_options, parse
 from iqaloss._errors import unknown_name
-from iqaloss.training.tasks.base import Task, registered
+from iqaloss.training.specs.recipe import Recipe
+from iqaloss.training.tasks.base import OBJECTIVES, Task, registered
 
 _BUILT_IN = ("score", "mdiqa", "lar_iqa", "pmt_iqa", "moe_agiqa", "sr_iqa")
 
@@ -18,3 +21,16 @@ def task_class(name: str) -> type[Task]:
     if name not in tasks:
         raise ValueError(unknown_name("task", name, sorted(tasks)))
     return tasks[name]
+
+
+def checked(recipe: Recipe) -> Recipe:
+    """Returns a recipe whose options are read: the task's own dataclass in the place of plain values.
+
+    Raises:
+        ValueError: If the task, an option or a loss is unknown, or an option has a wrong value.
+    """
+    task = task_class(recipe.task)
+    if isinstance(recipe.options, task.options_class):
+        return recipe
+    check_options(recipe.losses, (*OBJECTIVES, *task.extra_losses), "recipe.losses", "loss")
+    return replace(recipe, options=parse(task.options_class, recipe.options, "recipe.options"))

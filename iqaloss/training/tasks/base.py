@@ -9,10 +9,10 @@ from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor, nn
 
-from iqaloss._configs import check_options, parse
 from iqaloss.scorers.base import Scorer
 from iqaloss.training import objectives
-from iqaloss.training.recipes.recipe import Recipe
+from iqaloss.training.specs.recipe import Recipe
+from iqaloss.training.state import TrainState
 
 Batch = Mapping[str, Any]
 Tensors = dict[str, Tensor]
@@ -34,15 +34,6 @@ _TASKS: dict[str, type[Task]] = {}
 
 
 @dataclass(frozen=True)
-class TrainState:
-    """Where a training stands: the step, its epoch, and the number of epochs (all from 0)."""
-
-    step: int
-    epoch: int
-    epochs: int
-
-
-@dataclass(frozen=True)
 class NoOptions:
     """A task without options."""
 
@@ -55,7 +46,7 @@ class Task(nn.Module, abc.ABC):
 
     Args:
         scorer: The scorer, trainable.
-        recipe: The recipe; its options are parsed by the class.
+        recipe: The recipe, checked: its options are those of the class.
     """
 
     options_class: ClassVar[type[Any]] = NoOptions
@@ -69,15 +60,8 @@ class Task(nn.Module, abc.ABC):
         super().__init__()
         self.scorer = scorer
         self.recipe = recipe
-        self.options = self.parse_options(recipe)
-        self.streams = {spec.name: spec for spec in (*recipe.data.train, *recipe.data.validation)}
-
-    @classmethod
-    def parse_options(cls, recipe: Recipe) -> Any:
-        """Checks and returns the task's options; also checks the names of the losses."""
-        allowed = (*OBJECTIVES, *cls.extra_losses)
-        check_options(recipe.losses, allowed, "recipe.losses", "loss")
-        return parse(cls.options_class, recipe.options, "recipe.options")
+        self.options = recipe.options
+        self.datasets = {spec.name: spec for spec in (*recipe.data.train, *recipe.data.validation)}
 
     @classmethod
     def scorer_options(cls, recipe: Recipe) -> dict[str, Any]:
@@ -86,40 +70,40 @@ class Task(nn.Module, abc.ABC):
 
     @classmethod
     def load_role(cls, scorer: Scorer, role: str, state: Mapping[str, Tensor]) -> None:
-        """Loads an official part into the scorer."""
+        """Loads an official file's tensors into the scorer."""
         raise ValueError(f"recipe.start: this task knows no official roles, got {role!r}; give module and prefix")
 
     def configure(self, step: int) -> None:
         """Sets which parameters learn at a step; over time a parameter may only stop learning."""
 
-    def starts_afresh(self, moment: TrainState, previous: TrainState) -> bool:
-        """Whether the optimiser forgets its moments at this moment."""
+    def starts_afresh(self, state: TrainState, previous: TrainState) -> bool:
+        """Whether the optimiser forgets its moments before this step."""
         return False
 
     def forward(self, batches: Mapping[str, Batch]) -> dict[str, Tensors]:
-        """Predicts for one batch of each stream given."""
-        return {stream: self.predict(stream, batch) for stream, batch in batches.items()}
+        """Predicts for one batch of each data set given."""
+        return {name: self.predict(name, batch) for name, batch in batches.items()}
 
     @abc.abstractmethod
-    def predict(self, stream: str, batch: Batch) -> Tensors:
-        """Returns what the losses of a stream need, each ``[b, ...]``, for one process's images."""
+    def predict(self, dataset: str, batch: Batch) -> Tensors:
+        """Returns what the losses of a data set need, each ``[b, ...]``, for one process's images."""
 
-    def targets(self, stream: str, batch: Batch) -> Tensors:
+    def targets(self, dataset: str, batch: Batch) -> Tensors:
         """Returns what the predictions are compared with, each ``[b, ...]``."""
         return {"score": batch["score"]}
 
-    def losses(self, stream: str, predicted: Tensors, targets: Tensors, moment: TrainState) -> Tensors:
-        """Returns the weighted terms of a stream for the joined batch of all processes; they add up to its loss."""
-        weight = self.streams[stream].weight
+    def losses(self, dataset: str, predicted: Tensors, targets: Tensors, state: TrainState) -> Tensors:
+        """Returns the weighted terms of a data set for the joined batch of all processes; they add up to its loss."""
+        weight = self.datasets[dataset].weight
         return {
             name: weight * share * OBJECTIVES[name](predicted["score"], targets["score"])
             for name, share in self.recipe.losses.items()
             if share and name in OBJECTIVES
         }
 
-    def judge(self, stream: str, batch: Batch) -> Tensor:
+    def final_score(self, dataset: str, batch: Batch) -> Tensor:
         """Returns the predictions ``[B]`` that a validation set's scores are compared with."""
-        return self.predict(stream, batch)["score"]
+        return self.predict(dataset, batch)["score"]
 
     def trained_scorer(self) -> Scorer:
         """Returns the scorer as it is saved."""

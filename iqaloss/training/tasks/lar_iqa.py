@@ -13,7 +13,7 @@ from iqaloss.scorers.base import Request, Scorer
 from iqaloss.scorers.lar_iqa.config import BRANCHES, check_spaces
 from iqaloss.scorers.lar_iqa.model import LARIQA, Branch
 from iqaloss.scorers.lar_iqa.preprocess import to_spaces
-from iqaloss.training.recipes.recipe import Recipe
+from iqaloss.training.specs.recipe import Recipe
 from iqaloss.training.tasks.base import Batch, Task, Tensors, register_task
 
 
@@ -64,7 +64,7 @@ def drawn_spaces(images: Tensor, draws: Tensor, spaces: tuple[str, ...]) -> Tens
     return torch.cat([to_spaces(images[i : i + 1], (spaces[number],)) for i, number in enumerate(numbers)])
 
 
-class _Views(Task):
+class _Inputs(Task):
     """Feeds the branches."""
 
     def spaces(self) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ class _Views(Task):
         return tuple(self.options.color_spaces) if self.training else own[:1]
 
     def branch_input(self, batch: Batch, branch: str) -> Tensor:
-        """Returns what a branch's network sees: the view of its name, or else the image as the data hands it over.
+        """Returns what a branch's network sees: the version of its name, or else the image as the data hands it over.
 
         Colours are converted after the data's resize or crop.
         """
@@ -82,8 +82,8 @@ class _Views(Task):
 
 
 @register_task("lar_iqa_branch")
-class BranchTask(_Views):
-    """Stage 1: one branch's backbone learns with a linear head for each stream, all streams at once.
+class BranchTask(_Inputs):
+    """Stage 1: one branch's backbone learns with a linear head for each data set, all sets at once.
 
     The published code leaves this stage out; the poster says "multi-head, multi-task". The heads are dropped
     afterwards: the scorer that is saved has the backbone, and the second stage takes it up.
@@ -95,10 +95,10 @@ class BranchTask(_Views):
     def __init__(self, scorer: Scorer, recipe: Recipe) -> None:
         super().__init__(scorer, recipe)
         logits = cast(LARIQA, scorer).config.logits
-        self.head_of = {name: spec.head or spec.name for name, spec in self.streams.items()}
+        self.head_of = {name: spec.head or spec.name for name, spec in self.datasets.items()}
         taught = sorted({spec.head or spec.name for spec in recipe.data.train})
         for head in self.head_of.values():
-            check_choice("head (one for each training stream)", head, taught)
+            check_choice("head (one for each training set)", head, taught)
         self.heads = nn.ModuleDict({name: nn.Linear(logits, 1) for name in taught})
 
     def configure(self, step: int) -> None:
@@ -106,15 +106,15 @@ class BranchTask(_Views):
         self.scorer.requires_grad_(False)
         self.scorer.get_submodule(f"branches.{self.options.branch}.trunk").requires_grad_(True)
 
-    def predict(self, stream: str, batch: Batch) -> Tensors:
-        """Runs the branch's backbone and the stream's head."""
+    def predict(self, dataset: str, batch: Batch) -> Tensors:
+        """Runs the branch's backbone and the data set's head."""
         branch = cast(Branch, self.scorer.get_submodule(f"branches.{self.options.branch}"))
         logits = branch(self.branch_input(batch, self.options.branch), (), logits=True, embedding=False).logits
-        return {"score": self.heads[self.head_of[stream]](logits).squeeze(1)}
+        return {"score": self.heads[self.head_of[dataset]](logits).squeeze(1)}
 
 
 @register_task("lar_iqa_merge")
-class MergeTask(_Views):
+class MergeTask(_Inputs):
     """Stage 2: both branches and what joins them learn the score; everything is trained."""
 
     options_class = MergeOptions
@@ -123,9 +123,9 @@ class MergeTask(_Views):
     @classmethod
     def scorer_options(cls, recipe: Recipe) -> dict[str, object]:
         """The head decides the architecture."""
-        return {"head": cls.parse_options(recipe).head}
+        return {"head": recipe.options.head}
 
-    def predict(self, stream: str, batch: Batch) -> Tensors:
+    def predict(self, dataset: str, batch: Batch) -> Tensors:
         """Joins the embeddings of both branches."""
         model = cast(LARIQA, self.scorer)
         embeddings = [
@@ -136,6 +136,6 @@ class MergeTask(_Views):
         ]
         return {"score": model.join(torch.cat(embeddings, dim=1)).squeeze(1)}
 
-    def judge(self, stream: str, batch: Batch) -> Tensor:
+    def final_score(self, dataset: str, batch: Batch) -> Tensor:
         """Scores whole images the way the scorer is used."""
         return self.scorer(batch["image"], Request(score=True)).score

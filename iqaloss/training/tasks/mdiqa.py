@@ -10,7 +10,7 @@ from torch import nn
 from iqaloss._errors import check_choice
 from iqaloss.scorers.base import Request, Scorer
 from iqaloss.scorers.mdiqa.model import MDIQA
-from iqaloss.training.recipes.recipe import Recipe
+from iqaloss.training.specs.recipe import Recipe
 from iqaloss.training.tasks.base import Batch, Task, Tensors, TrainState, register_task
 
 
@@ -30,9 +30,9 @@ class DimensionsOptions:
 
 @register_task("mdiqa_dimensions")
 class DimensionsTask(Task):
-    """Stage 1: one backbone, one head for each dimension, each stream the data of one dimension.
+    """Stage 1: one backbone, one head for each dimension, each data set that of one dimension.
 
-    A stream's ``head`` names its dimension. All of them add to the gradient of one step.
+    A data set's ``head`` names its dimension. All of them add to the gradient of one step.
     """
 
     options_class = DimensionsOptions
@@ -44,7 +44,7 @@ class DimensionsTask(Task):
         model = cast(MDIQA, scorer)
         check_choice("branch", self.options.branch, [branch.name for branch in model.config.branches])
         names = next(branch.dimensions for branch in model.config.branches if branch.name == self.options.branch)
-        self.heads = {spec.name: spec.head or spec.target for spec in self.streams.values()}
+        self.heads = {spec.name: spec.head or spec.target for spec in self.datasets.values()}
         for head in self.heads.values():
             check_choice(f"head of the {self.options.branch} branch", head, names)
 
@@ -58,13 +58,13 @@ class DimensionsTask(Task):
             branch.get_submodule("backbone").requires_grad_(True)
             _fix_batch_norms(branch)
 
-    def starts_afresh(self, moment: TrainState, previous: TrainState) -> bool:
+    def starts_afresh(self, state: TrainState, previous: TrainState) -> bool:
         """The optimiser starts again when the backbone stops."""
-        return moment.step == self.options.backbone_steps
+        return state.step == self.options.backbone_steps
 
-    def predict(self, stream: str, batch: Batch) -> Tensors:
-        """Runs the backbone and the stream's head."""
-        name = self.heads[stream]
+    def predict(self, dataset: str, batch: Batch) -> Tensors:
+        """Runs the backbone and the data set's head."""
+        name = self.heads[dataset]
         out = self.scorer(batch["image"], Request(dimensions=(name,)))
         return {"score": out.dimensions[name]}
 
@@ -118,7 +118,7 @@ class FusionTask(Task):
             self._drift_next = self._drift_next or began
         return self
 
-    def predict(self, stream: str, batch: Batch) -> Tensors:
+    def predict(self, dataset: str, batch: Batch) -> Tensors:
         """Scores the images as a whole."""
         if self._drift_next and self.training:
             _set_batch_norms(self.model.weighting, True)
@@ -132,14 +132,14 @@ class FusionTask(Task):
 def _batch_norms(module: nn.Module) -> list[nn.Module]:
     from torch.nn.modules.batchnorm import _BatchNorm
 
-    return [part for part in module.modules() if isinstance(part, _BatchNorm)]
+    return [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
 
 
 def _fix_batch_norms(module: nn.Module) -> None:
-    for part in _batch_norms(module):
-        part.requires_grad_(False)
+    for layer in _batch_norms(module):
+        layer.requires_grad_(False)
 
 
 def _set_batch_norms(module: nn.Module, training: bool) -> None:
-    for part in _batch_norms(module):
-        part.train(training)
+    for layer in _batch_norms(module):
+        layer.train(training)

@@ -12,7 +12,7 @@ from iqaloss._errors import check_choice
 from iqaloss.scorers.base import Request, Scorer
 from iqaloss.scorers.moe_agiqa.model import MoEAGIQA
 from iqaloss.scorers.moe_agiqa.official import load_role
-from iqaloss.training.recipes.recipe import Recipe
+from iqaloss.training.specs.recipe import Recipe
 from iqaloss.training.tasks.base import Batch, Task, Tensors, flat_crops, mean_crops, register_task
 
 COMPONENTS = ("vidn", "sean", "ndpm", "tkem")
@@ -52,7 +52,7 @@ class FinetuneOptions:
         for name in self.without:
             check_choice("component", name, COMPONENTS)
         if {"vidn", "sean"} <= set(self.without):
-            raise ValueError("without both vidn and sean nothing is left to judge by")
+            raise ValueError("without both vidn and sean nothing is left to score by")
 
 
 def freeze_share(module: nn.Module, blocks: str, depth: int, rate: float) -> None:
@@ -106,7 +106,7 @@ class PriorTask(_Official):
         model.requires_grad_(False)
         freeze_share(model.prior, "blocks", model.config.visual.depth, self.options.fixed_rate)
 
-    def predict(self, stream: str, batch: Batch) -> Tensors:
+    def predict(self, dataset: str, batch: Batch) -> Tensors:
         """Averages the head's scores over an image's crops."""
         crops, count = flat_crops(batch["image"])
         token = cast(MoEAGIQA, self.scorer).prior.forward_features(crops)[:, 0]
@@ -141,7 +141,7 @@ class FinetuneTask(_Official):
     @classmethod
     def scorer_options(cls, recipe: Recipe) -> dict[str, Any]:
         """What is left out of the architecture."""
-        without = cls.parse_options(recipe).without
+        without = recipe.options.without
         out: dict[str, Any] = {}
         if "ndpm" in without:
             out["prior"] = False
@@ -165,10 +165,10 @@ class FinetuneTask(_Official):
         request = Request(score=True)
         return self.scorer(batch["image"], request, prompts=prompts, crops=crops).score
 
-    def predict(self, stream: str, batch: Batch) -> Tensors:
+    def predict(self, dataset: str, batch: Batch) -> Tensors:
         """Scores whole images by a few random crops; BLIP looks at each image once."""
         return {"score": self._score(batch, self.options.crops)}
 
-    def judge(self, stream: str, batch: Batch) -> Tensor:
+    def final_score(self, dataset: str, batch: Batch) -> Tensor:
         """Scores whole images by crops at fixed places."""
         return self._score(batch, self.options.test_crops)

@@ -12,8 +12,8 @@ from iqaloss._errors import check_choice
 from iqaloss.scorers.base import Request, Scorer
 from iqaloss.scorers.pmt_iqa.model import PMTIQA
 from iqaloss.training.objectives import level_cross_entropy, quality_levels
-from iqaloss.training.recipes.recipe import Recipe
 from iqaloss.training.schedules import PMT_FIXED, progressive_weights
+from iqaloss.training.specs.recipe import Recipe
 from iqaloss.training.tasks.base import (
     OBJECTIVES,
     Batch,
@@ -90,34 +90,34 @@ class PMTTask(Task):
             for scale in cast(Any, self.scorer).scales[:-1]:
                 scale.requires_grad_(False)
 
-    def starts_afresh(self, moment: TrainState, previous: TrainState) -> bool:
+    def starts_afresh(self, state: TrainState, previous: TrainState) -> bool:
         """At each new epoch, if the released code is followed."""
-        return self.options.fresh_optimizer and moment.epoch != previous.epoch
+        return self.options.fresh_optimizer and state.epoch != previous.epoch
 
-    def weights(self, moment: TrainState) -> tuple[float, float]:
+    def weights(self, state: TrainState) -> tuple[float, float]:
         """Returns the weights of score and levels."""
         options = self.options
         if options.ablation in ("resnet_only", "multi_scale_only"):
             return 1.0, 0.0
         if options.ablation == "fixed_weights" or options.schedule == "fixed":
             return options.fixed
-        return progressive_weights(moment.epoch, moment.epochs, xi=options.xi, form=options.schedule)
+        return progressive_weights(state.epoch, state.epochs, xi=options.xi, form=options.schedule)
 
-    def predict(self, stream: str, batch: Batch) -> Tensors:
+    def predict(self, dataset: str, batch: Batch) -> Tensors:
         """Returns scores and level logits of every crop."""
         images, _ = flat_crops(batch["image"])
         out = self.scorer(images, Request(score=True, extras=("level_logits",)))
         return {"score": out.score, "logits": out.extras["level_logits"]}
 
-    def targets(self, stream: str, batch: Batch) -> Tensors:
+    def targets(self, dataset: str, batch: Batch) -> Tensors:
         """Repeats each image's score for its crops."""
         crops = batch["image"].shape[1] if batch["image"].ndim == 5 else 1
         return {"score": batch["score"].repeat_interleave(crops)}
 
-    def losses(self, stream: str, predicted: Tensors, targets: Tensors, moment: TrainState) -> Tensors:
+    def losses(self, dataset: str, predicted: Tensors, targets: Tensors, state: TrainState) -> Tensors:
         """The weighted terms of Eq. 9; one that weighs nothing is left out, unless both do."""
-        score, level = self.weights(moment)
-        share = self.streams[stream].weight
+        score, level = self.weights(state)
+        share = self.datasets[dataset].weight
         terms: Tensors = {}
         for name, factor in self.recipe.losses.items():
             if name == _LEVELS:
@@ -128,7 +128,7 @@ class PMTTask(Task):
                 terms[name] = share * score * factor * raw
         return terms
 
-    def judge(self, stream: str, batch: Batch) -> torch.Tensor:
+    def final_score(self, dataset: str, batch: Batch) -> torch.Tensor:
         """Averages the scores of an image's crops."""
         images, crops = flat_crops(batch["image"])
         return mean_crops(self.scorer(images, Request(score=True)).score, crops)

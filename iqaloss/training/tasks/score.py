@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from iqaloss._errors import unknown_name
 from iqaloss.scorers.base import Request, Scorer
-from iqaloss.training.recipes.recipe import Recipe
+from iqaloss.training.specs.recipe import Recipe
 from iqaloss.training.tasks.base import Batch, Task, Tensors, flat_crops, mean_crops, register_task
 
 
@@ -25,9 +25,9 @@ class ScoreOptions:
     """Options of :class:`ScoreTask`.
 
     Attributes:
-        train: Dotted names of the parts that learn; everything by default.
+        train: Dotted names of the modules that learn; everything by default.
         freeze_batch_norm: Whether batch norms keep their statistics.
-        dimensions: Stream to the scorer's dimension that it teaches; the other streams teach the overall score.
+        dimensions: Data set to the scorer's dimension that it teaches; the others teach the overall score.
         tokenizer: A BERT ``vocab.txt`` or its folder, for a scorer that reads the images' prompts.
     """
 
@@ -49,9 +49,9 @@ class ScoreTask(Task):
 
     def __init__(self, scorer: Scorer, recipe: Recipe) -> None:
         super().__init__(scorer, recipe)
-        for stream, dimension in self.options.dimensions.items():
-            if stream not in self.streams:
-                raise ValueError(f"recipe.options.dimensions: {unknown_name('stream', stream, self.streams)}")
+        for dataset, dimension in self.options.dimensions.items():
+            if dataset not in self.datasets:
+                raise ValueError(f"recipe.options.dimensions: {unknown_name('data set', dataset, self.datasets)}")
             scorer.resolve(Request(dimensions=(dimension,)))
         if self.options.tokenizer is not None:
             if not isinstance(scorer, ReadsPrompts):
@@ -59,8 +59,8 @@ class ScoreTask(Task):
             scorer.use_tokenizer(self.options.tokenizer)
         if self.options.train:
             scorer.requires_grad_(False)
-            for part in self.options.train:
-                scorer.get_submodule(part).requires_grad_(True)
+            for name in self.options.train:
+                scorer.get_submodule(name).requires_grad_(True)
 
     def train(self, mode: bool = True) -> ScoreTask:
         """Sets training mode, but for frozen batch norms."""
@@ -69,13 +69,13 @@ class ScoreTask(Task):
             freeze_batch_norms(self)
         return self
 
-    def predict(self, stream: str, batch: Batch) -> Tensors:
-        """Scores the images of a stream, mapped to [0, 1]."""
+    def predict(self, dataset: str, batch: Batch) -> Tensors:
+        """Scores the images of a data set, mapped to [0, 1]."""
         images, crops = flat_crops(batch["image"])
         conditions = {}
         if self.options.tokenizer is not None and "prompt" in batch:
             conditions["prompts"] = [prompt for prompt in batch["prompt"] for _ in range(crops)]
-        dimension = self.options.dimensions.get(stream)
+        dimension = self.options.dimensions.get(dataset)
         if dimension is None:
             out = self.scorer(images, Request(score=True), **conditions).score
         else:
@@ -88,6 +88,6 @@ def freeze_batch_norms(module: Task) -> None:
     """Puts every batch norm into eval mode."""
     from torch.nn.modules.batchnorm import _BatchNorm
 
-    for part in module.modules():
-        if isinstance(part, _BatchNorm):
-            part.eval()
+    for layer in module.modules():
+        if isinstance(layer, _BatchNorm):
+            layer.eval()

@@ -11,7 +11,7 @@ from iqaloss._errors import check_choice
 from iqaloss.scorers.base import Request, Scorer
 from iqaloss.scorers.sr_iqa.model import SRIQA
 from iqaloss.training.objectives import fidelity
-from iqaloss.training.recipes.recipe import Recipe
+from iqaloss.training.specs.recipe import Recipe
 from iqaloss.training.tasks.base import Batch, Task, Tensors, TrainState, register_task
 
 _SCORE = Request(score=True)
@@ -27,7 +27,7 @@ class _Windows(Task):
             return model.score_windows(images, _SCORE).score
         return model(images, _SCORE).score
 
-    def predict(self, stream: str, batch: Batch) -> Tensors:
+    def predict(self, dataset: str, batch: Batch) -> Tensors:
         """Scores the images of a rated set."""
         return {"score": self.score(batch["image"])}
 
@@ -106,22 +106,22 @@ class CalibrateTask(_Windows):
             cast(Any, self.scorer).maniqa.eval()
         return self
 
-    def predict(self, stream: str, batch: Batch) -> Tensors:
+    def predict(self, dataset: str, batch: Batch) -> Tensors:
         """Scores rated images ``[b]``, or the methods' ``[b, M]``."""
         images = batch["image"]
-        if stream != self.methods.name:
+        if dataset != self.methods.name:
             return {"score": self.score(images)}
         flat = self.score(images.flatten(0, 1))
         return {"score": flat.unflatten(0, images.shape[:2])}
 
-    def targets(self, stream: str, batch: Batch) -> Tensors:
+    def targets(self, dataset: str, batch: Batch) -> Tensors:
         """The human scores, or the methods' ranking repeated for each image."""
-        return {"score": batch["ranks"] if stream == self.methods.name else batch["score"]}
+        return {"score": batch["ranks"] if dataset == self.methods.name else batch["score"]}
 
-    def losses(self, stream: str, predicted: Tensors, targets: Tensors, moment: TrainState) -> Tensors:
+    def losses(self, dataset: str, predicted: Tensors, targets: Tensors, state: TrainState) -> Tensors:
         """Pairs of rated images, or pairs of the methods' means (Eq. 4 and 5)."""
-        if stream != self.methods.name:
-            return super().losses(stream, predicted, targets, moment)
+        if dataset != self.methods.name:
+            return super().losses(dataset, predicted, targets, state)
         means, ranks = predicted["score"].mean(dim=0), targets["score"][0]
         factor = self.methods.weight * self.recipe.losses.get("ranking_of_methods", 1.0)
         return {"ranking_of_methods": factor * fidelity(means, ranks, link=self.options.link)}

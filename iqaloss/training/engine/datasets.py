@@ -1,4 +1,4 @@
-"""The streams of batches of a training, opened at any step."""
+"""The data sets of a training, opened at any step."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from iqaloss.training.engine.data import (
     endless_loader,
     load_manifest,
 )
-from iqaloss.training.engine.sampling import Shards, StreamPlan, steps_per_epoch, turns
-from iqaloss.training.recipes.recipe import DataSpec, Recipe
+from iqaloss.training.engine.sampling import DataPlan, Shards, steps_per_epoch, turns
+from iqaloss.training.specs.data import DataSpec
+from iqaloss.training.specs.recipe import Recipe
 
 
-class Streams:
-    """Training streams and validation sets of a recipe, for one process.
+class DataSets:
+    """Training and validation sets of a recipe, for one process.
 
     Args:
         recipe: The recipe.
@@ -45,7 +46,7 @@ class Streams:
         for name, size in sizes.items():
             shards.size(size, name)
         self.plans = [
-            StreamPlan(name, number, len(source), sizes[name], recipe.run.seed, data.drop_last)
+            DataPlan(name, number, len(source), sizes[name], recipe.run.seed, data.drop_last)
             for number, (name, source) in enumerate(self.train.items())
         ]
         self.validation: dict[str, tuple[DataSpec, RatedImages]] = {
@@ -64,7 +65,7 @@ class Streams:
         rated.update((name, data) for name, (_, data) in self.validation.items())
         return {name: len(data.manifest.skipped) for name, data in rated.items()}
 
-    def open(self, step: int) -> Streams:
+    def open(self, step: int) -> DataSets:
         """Starts the loaders so that the next batch is that of ``step``."""
         used = dict.fromkeys((plan.number for plan in self.plans), 0)
         if self.recipe.data.draw == "all":
@@ -91,11 +92,11 @@ class Streams:
         self._loaders.clear()
 
     def next(self, name: str) -> Item:
-        """Returns this process's batch of a stream's next pass."""
+        """Returns this process's batch of a data set's next pass."""
         return next(self._loaders[name])
 
     def passes(self, chosen: dict[int, int]) -> list[tuple[str, ...]]:
-        """Returns the streams of every pass through the model in a step."""
+        """Returns the data sets of every pass through the model in a step."""
         names = tuple(plan.name for plan in self.plans if plan.number in chosen)
         together: list[tuple[str, ...]] = [(name,) for name in names] if self.recipe.data.sequential else [names]
         return together * self.shards.passes

@@ -1,0 +1,116 @@
+"""Which images with which scores a training learns from, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from iqaloss._errors import check_choice
+from iqaloss.data.dataset import Transform
+from iqaloss.data.scales import Scale
+
+DRAWS = ("all", "one")
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Images with scores: a table, or the folder of a published set.
+
+    Attributes:
+        name: Its name, unique among its kind.
+        data: A CSV or Parquet manifest, or the folder of a set as it was published.
+        images: Folder of a table's images; the table's folder by default.
+        layout: Name of the folder's layout; recognised by its files by default.
+        split: Official split to take; all rows by default.
+        shares: Name to share of the rows, for a split by content group that the package makes.
+        share: Which of the shares to take.
+        split_seed: Another seed, another split by group.
+        target: ``"score"`` or a dimension: the column that is learnt or validated.
+        head: Which head of the model learns it, where a task has several.
+        scale: What the scores (and dimensions) span, when it is not what the table or layout says.
+        lower_is_better: Whether a low score in the table means a good image; by default for a column named ``dmos``.
+        batch_size: Images in one step, over all processes.
+        weight: Factor of this data set's loss.
+        transform: What happens to an image.
+        versions: Further versions of the image by name, each with its own transform.
+        skip_bad: Whether bad rows are left out.
+        limit: Take the first rows only.
+    """
+
+    name: str
+    data: str
+    images: str | None = None
+    layout: str | None = None
+    split: str | None = None
+    shares: Mapping[str, float] = field(default_factory=dict)
+    share: str | None = None
+    split_seed: int = 0
+    target: str = "score"
+    head: str | None = None
+    scale: Scale | None = None
+    lower_is_better: bool | None = None
+    batch_size: int = 1
+    weight: float = 1.0
+    transform: Transform = field(default_factory=Transform)
+    versions: Mapping[str, Transform] = field(default_factory=dict)
+    skip_bad: bool = False
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.shares) != (self.share is not None):
+            raise ValueError(f"{self.name}: shares and share go together")
+        if self.share is not None:
+            check_choice("share", self.share, self.shares)
+
+
+@dataclass(frozen=True)
+class MethodsSpec:
+    """Outputs of restoration methods, a folder for each, ranked by a CSV of (method, score).
+
+    Attributes:
+        name: Its name, unlike those of the rated sets.
+        folder: Holds a folder of images for each method.
+        ranking: CSV with the columns ``method`` and ``score``; higher is better.
+        batch_size: Images of every method in one step, over all processes.
+        weight: Factor of this data set's loss.
+        transform: What happens to an image.
+        versions: Further versions of the image by name.
+    """
+
+    name: str
+    folder: str
+    ranking: str
+    batch_size: int = 64
+    weight: float = 1.0
+    transform: Transform = field(default_factory=Transform)
+    versions: Mapping[str, Transform] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Data:
+    """All data of a training.
+
+    Attributes:
+        train: Rated sets to learn from.
+        validation: Rated sets to choose the best checkpoint by.
+        methods: Ranked restoration methods, for calibration.
+        draw: Whether a step takes a batch of ``"all"`` data sets or of ``"one"``, drawn at random.
+        drop_last: Whether an epoch leaves out the images that do not fill a batch.
+        sequential: Whether data sets go through the model one after another (less memory, same gradient).
+        workers: Loader processes for each data set.
+    """
+
+    train: tuple[DataSpec, ...]
+    validation: tuple[DataSpec, ...] = ()
+    methods: MethodsSpec | None = None
+    draw: str = "all"
+    drop_last: bool = False
+    sequential: bool = True
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        check_choice("draw", self.draw, DRAWS)
+        for kind, datasets in (("train", self.train), ("validation", self.validation)):
+            names = [dataset.name for dataset in datasets]
+            if len(set(names)) < len(names):
+                raise ValueError(f"{kind}: names of data sets must differ, got {', '.join(names)}")

@@ -11,28 +11,14 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.loss_flops import count
 from iqaloss import IQALoss, create_scorer
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.registry import entry
-
-
-class Operations(TorchDispatchMode):
-    """Counts operations, views left out: on a GPU each launches a kernel or more."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += not func.is_view
-        return func(*args, **(kwargs or {}))
+from testing.costs import loss_costs, operations
 
 
 def norms_folded(scorer: Scorer) -> Scorer:
@@ -70,13 +56,6 @@ def seconds(losses: list[IQALoss], pred: Tensor, target: Tensor, rounds: int) ->
     return best
 
 
-def operations(loss: IQALoss, pred: Tensor, target: Tensor) -> int:
-    """Returns the number of operations of a step."""
-    with Operations() as counter:
-        step(loss, pred, target)
-    return counter.count
-
-
 def main() -> None:
     """Prints a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -99,10 +78,11 @@ def main() -> None:
         pred.requires_grad_()
         times = seconds(losses, pred, target, options.rounds)
         for form, loss, taken in zip(FORMS, losses, times):
-            forward, backward, saved = count(loss, pred, target)
+            costs = loss_costs(loss, pred, target)
             print(
-                f"| {name} | {form} | {len(list(loss.scorer.modules()))} | {operations(loss, pred, target)} "
-                f"| {(forward + backward) / 1e9:.2f} | {saved / 2**20:.1f} | {1e3 * taken:.1f} "
+                f"| {name} | {form} | {len(list(loss.scorer.modules()))} | {operations(step, loss, pred, target)} "
+                f"| {(costs.forward_flops + costs.backward_flops) / 1e9:.2f} | {costs.saved_bytes / 2**20:.1f} "
+                f"| {1e3 * taken:.1f} "
                 f"| {times[0] / taken:.2f} |"
             )
 

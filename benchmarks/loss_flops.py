@@ -9,31 +9,10 @@ from __future__ import annotations
 import argparse
 
 import torch
-from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.flop_counter import FlopCounterMode
 
 from iqaloss import IQALoss, create_scorer
-from iqaloss.losses.iqa_loss import EncodedTarget
 from iqaloss.scorers.registry import entry
-
-
-def count(loss: IQALoss, pred: Tensor, target: Tensor | EncodedTarget | None) -> tuple[int, int, int]:
-    """Returns FLOPs forward, FLOPs backward and bytes saved for one step."""
-    known = {p.untyped_storage().data_ptr() for p in loss.scorer.parameters()} | {pred.untyped_storage().data_ptr()}
-    saved: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
-            saved[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with FlopCounterMode(display=False) as forward, saved_tensors_hooks(keep, lambda tensor: tensor):
-        value = loss(pred, target)
-    with FlopCounterMode(display=False) as backward:
-        torch.autograd.grad(value, pred)
-    return forward.get_total_flops(), backward.get_total_flops(), sum(saved.values())
+from testing.costs import loss_costs
 
 
 def main() -> None:
@@ -56,11 +35,9 @@ def main() -> None:
             ("full-reference, encoded target", "fr", IQALoss(scorer, "fr").encode(target)),
         ]
         for label, mode, reference in rows:
-            forward, backward, saved = count(IQALoss(scorer, mode), pred, reference)
-            ratio = backward / forward
-            print(
-                f"| {name} | {label} | {forward / 1e9:.2f} | {backward / 1e9:.2f} | {ratio:.3f} | {saved / 2**20:.1f} |"
-            )
+            costs = loss_costs(IQALoss(scorer, mode), pred, reference)
+            forward, backward, saved = costs.forward_flops / 1e9, costs.backward_flops / 1e9, costs.saved_bytes / 2**20
+            print(f"| {name} | {label} | {forward:.2f} | {backward:.2f} | {backward / forward:.3f} | {saved:.1f} |")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""What a computation costs, counted and not timed: FLOPs, bytes kept for the backward pass, bytes alive at once."""
+"""What a computation costs, counted and not timed: FLOPs, operations, bytes kept and bytes alive at once."""
 
 from __future__ import annotations
 
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,12 +15,21 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from iqaloss import IQALoss
+from iqaloss.losses.iqa_loss import EncodedTarget
+
 
 def flops(function: Callable[..., Any], *arguments: Any) -> tuple[Counter[str], Any]:
     """FLOPs by operator, and the result."""
     with FlopCounterMode(display=False) as counter:
         result = function(*arguments)
     return Counter({str(op): n for op, n in counter.get_flop_counts()["Global"].items()}), result
+
+
+def total_flops(function: Callable[..., Any], *arguments: Any) -> tuple[int, Any]:
+    """FLOPs of all operators together, and the result."""
+    counts, result = flops(function, *arguments)
+    return sum(counts.values()), result
 
 
 class _Held:
@@ -46,6 +56,50 @@ def saved_bytes(function: Callable[[], Any], known: Iterable[Tensor]) -> tuple[i
         result = function()
     storages = {held.tensor.untyped_storage().data_ptr(): held.tensor.untyped_storage().nbytes() for held in kept}
     return sum(size for address, size in storages.items() if address not in given), result
+
+
+@dataclass(frozen=True)
+class StepCosts:
+    """What one step takes, there and back; it does not depend on the machine."""
+
+    forward_flops: int
+    backward_flops: int
+    saved_bytes: int
+
+
+def step_costs(forward: Callable[[], Tensor], backward: Callable[[Tensor], Any], known: Iterable[Tensor]) -> StepCosts:
+    """Counts a step whose forward pass returns what its backward pass begins with; see :func:`saved_bytes`."""
+    saved, (there, value) = saved_bytes(lambda: total_flops(forward), known)
+    back, _ = total_flops(backward, value)
+    return StepCosts(there, back, saved)
+
+
+def loss_costs(loss: IQALoss, pred: Tensor, target: Tensor | EncodedTarget | None = None) -> StepCosts:
+    """Counts a step of a loss down to its prediction; parameters and prediction are not saved for it."""
+    return step_costs(
+        lambda: loss(pred, target),
+        lambda value: torch.autograd.grad(value, pred),
+        [*loss.scorer.parameters(), pred],
+    )
+
+
+class _Operations(TorchDispatchMode):
+    """Counts operations, views left out: on a GPU each launches a kernel or more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def operations(function: Callable[..., Any], *arguments: Any) -> int:
+    """Number of operations, views left out."""
+    with _Operations() as counter:
+        function(*arguments)
+    return counter.count
 
 
 class Peak(TorchDispatchMode):

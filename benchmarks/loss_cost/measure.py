@@ -7,7 +7,6 @@ import gc
 import json
 import tempfile
 import time
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +14,10 @@ from statistics import median
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.loss_cost.setting import Built, Setting
+from testing.costs import StepCosts, step_costs
 
 RUNS = 2
 LEAST_ROUNDS = 1
@@ -69,46 +67,15 @@ class Step:
             module.zero_grad(set_to_none=True)
 
 
-@dataclass(frozen=True)
-class Counts:
-    """FLOPs and bytes of one step; they do not depend on the machine."""
-
-    forward_flops: int
-    backward_flops: int
-    saved_bytes: int
-
-
-class _Held:
-    """A tensor that autograd keeps; it lives as long as the graph that keeps it."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor.detach()
-
-
-def count(step: Step) -> Counts:
-    """Counts the FLOPs of forward and backward pass and the bytes that autograd keeps, weights and images left out.
-
-    What is kept for a while only, and gone when the forward pass returns, is left out as well.
-    """
-    known = {step.pred.untyped_storage().data_ptr(), step.target.untyped_storage().data_ptr()}
+def count(step: Step) -> StepCosts:
+    """Counts the FLOPs of forward and backward pass and the bytes that autograd keeps, weights and images left out."""
+    known = [step.pred, step.target]
     for module in step.built.modules:
-        known |= {tensor.untyped_storage().data_ptr() for tensor in (*module.parameters(), *module.buffers())}
-    kept: weakref.WeakSet[_Held] = weakref.WeakSet()
-
-    def keep(tensor: Tensor) -> _Held:
-        held = _Held(tensor)
-        kept.add(held)
-        return held
-
-    with FlopCounterMode(display=False) as forward, saved_tensors_hooks(keep, lambda held: held.tensor):
-        value = step.forward()
-    storages = {storage.data_ptr(): storage.nbytes() for storage in (held.tensor.untyped_storage() for held in kept)}
-    saved = sum(size for address, size in storages.items() if address not in known)
-    with FlopCounterMode(display=False) as backward:
-        value.backward()
+        known += [*module.parameters(), *module.buffers()]
+    costs = step_costs(step.forward, Tensor.backward, known)
     step.built.finish()
     step.pred.grad = None
-    return Counts(forward.get_total_flops(), backward.get_total_flops(), saved)
+    return costs
 
 
 def peak(step: Step, device: str) -> int:

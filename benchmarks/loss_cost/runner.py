@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.loss_cost import ours, peers, training
-from benchmarks.loss_cost.measure import RUNS, Counts, Step, count, peak, race
+from benchmarks.loss_cost.measure import RUNS, Step, count, peak, race
 from benchmarks.loss_cost.rows import Row
 from benchmarks.loss_cost.setting import Built, Contestant, Setting, images
+from testing.costs import StepCosts
 
 PEERS_FILE = "benchmarks/loss_cost/peers.txt"
 SAFE_PIXELS = 512 * 512
@@ -118,7 +119,7 @@ class Runner:
         per_run = [min(one.rounds or self.rounds, self.rounds) for one in contestants]
         where = f"{size.side}x{size.side}, batch {size.batch}, {self.setting.precision}"
         self.progress.begin(where, len(contestants) + RUNS * sum(per_run))
-        ready: list[tuple[Contestant, Step, Counts, int]] = []
+        ready: list[tuple[Contestant, Step, StepCosts, int]] = []
         for contestant in contestants:
             self.progress.begin(f"{where}: counting {contestant.title}", 0)
             prepared = self._prepare(contestant, size)
@@ -148,7 +149,7 @@ class Runner:
             step.clear()
         self.save()
 
-    def _prepare(self, contestant: Contestant, size: Size) -> tuple[Step, Counts, int] | None:
+    def _prepare(self, contestant: Contestant, size: Size) -> tuple[Step, StepCosts, int] | None:
         """Builds, warms up, counts and takes the peak; None, with the reason kept, where that cannot be done."""
         title = f"{contestant.title} at {size.side}, batch {size.batch}"
         try:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from iqaloss import IQALoss
 from iqaloss.integrations.pyiqa import PyiqaLoss, wrap
@@ -18,6 +17,7 @@ from iqaloss.integrations.pyiqa.networks import hidden_modules
 from iqaloss.integrations.pyiqa.scorer import stated_range
 from iqaloss.losses.checks import NonFiniteLossError
 from testing.cases import random_pair
+from testing.costs import total_flops
 
 
 class Metric:
@@ -343,9 +343,7 @@ def test_a_network_metric_is_differentiated_on_the_predictions_side_only(metric:
     if metric.metric_name not in ("topiq_nr", "topiq_fr", "wadiqam_nr", "wadiqam_fr"):
         pytest.skip("counts convolutional networks")
     pred, target = pair()
-    with FlopCounterMode(display=False) as forward:
-        value = loss(pred, target)
-    with FlopCounterMode(display=False) as backward:
-        torch.autograd.grad(value, pred)
-    share = backward.get_total_flops() / forward.get_total_flops()
+    forward, value = total_flops(loss, pred, target)
+    backward, _ = total_flops(torch.autograd.grad, value, pred)
+    share = backward / forward
     assert 0 < share <= (0.65 if metric.metric_mode == "FR" else 1.05)

@@ -15,10 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.fold_gain import operations
-from benchmarks.loss_flops import count
 from iqaloss import IQALoss, create_scorer, list_scorers
 from iqaloss.losses.runner import stages
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
@@ -28,6 +25,7 @@ from iqaloss.scorers.layers.frozen_cache import FrozenCache
 from iqaloss.scorers.layers.transformer import PositionTable
 from iqaloss.scorers.state_dicts import load_strict
 from testing.cases import tiny
+from testing.costs import loss_costs, operations, total_flops
 
 EMBEDDED = "embedded"
 NAMES = [*list_scorers(), EMBEDDED]
@@ -121,6 +119,10 @@ def test_folding_is_exact_but_for_rounding(name: str) -> None:
     assert_same(folded, scorer, FEATURES, tolerance=1e-9)
 
 
+def step(loss: IQALoss, pred: Tensor, target: Tensor) -> None:
+    torch.autograd.grad(loss(pred, target), pred)
+
+
 @normed_scorer
 def test_no_batch_norm_is_left_and_less_is_saved_at_the_same_flops(name: str) -> None:
     scorer = built(name)
@@ -128,10 +130,10 @@ def test_no_batch_norm_is_left_and_less_is_saved_at_the_same_flops(name: str) ->
     assert norms_of(scorer)
     assert not norms_of(folded)
     pred, target = images_for(scorer).requires_grad_(), images_for(scorer)
-    plain, cheap = (count(IQALoss(each, "both"), pred, target) for each in (scorer, folded))
-    assert cheap[:2] == plain[:2]
-    assert cheap[2] <= 0.85 * plain[2]
-    fewer, more = (operations(IQALoss(each, "both"), pred, target) for each in (folded, scorer))
+    plain, cheap = (loss_costs(IQALoss(each, "both"), pred, target) for each in (scorer, folded))
+    assert (cheap.forward_flops, cheap.backward_flops) == (plain.forward_flops, plain.backward_flops)
+    assert cheap.saved_bytes <= 0.85 * plain.saved_bytes
+    fewer, more = (operations(step, IQALoss(each, "both"), pred, target) for each in (folded, scorer))
     assert fewer <= 0.9 * more
 
 
@@ -324,8 +326,8 @@ def test_joining_the_heads_saves_operations_and_no_bytes_are_added() -> None:
     Scorer.rewrite(folded)
     pred, target = images_for(scorer).requires_grad_(), images_for(scorer)
     loop, one = (IQALoss(each, "both") for each in (folded, folded_form("mdiqa-mobile")))
-    assert count(one, pred, target)[2] <= count(loop, pred, target)[2]
-    assert operations(one, pred, target) <= 0.5 * operations(loop, pred, target)
+    assert loss_costs(one, pred, target).saved_bytes <= loss_costs(loop, pred, target).saved_bytes
+    assert operations(step, one, pred, target) <= 0.5 * operations(step, loop, pred, target)
     sizes = [sum(p.numel() for p in each.scorer.parameters()) for each in (one, loop)]
     assert sizes[0] <= sizes[1]
 
@@ -338,7 +340,7 @@ def test_joined_heads_are_computed_again_where_memory_is_short() -> None:
     gradients, kept = [], []
     for loss in (IQALoss(folded), IQALoss(folded, checkpoint=True)):
         pred = images.clone().requires_grad_()
-        kept.append(count(loss, pred, None)[2])
+        kept.append(loss_costs(loss, pred).saved_bytes)
         gradients.append(torch.autograd.grad(loss(pred), pred)[0])
     assert distance(*gradients) <= 1e-6
     assert kept[1] < 0.6 * kept[0]
@@ -459,9 +461,7 @@ def test_no_step_copies_from_or_to_the_host(name: str, folded: bool) -> None:
 
 
 def flops(scorer: Scorer, request: Request) -> int:
-    with FlopCounterMode(display=False) as counter:
-        scorer(images_for(scorer).to("meta"), request)
-    return counter.get_total_flops()
+    return total_flops(scorer, images_for(scorer).to("meta"), request)[0]
 
 
 def single_requests(scorer: Scorer) -> Iterator[Request]:
@@ -514,12 +514,10 @@ def test_a_class_token_is_that_of_the_whole_transformer_for_less() -> None:
     for parameter in vit.parameters():
         nn.init.normal_(parameter, std=0.2)
     images = torch.rand(2, 3, 32, 32)
-    with FlopCounterMode(display=False) as whole:
-        want = vit.forward_features(images)[:, 0]
-    with FlopCounterMode(display=False) as part:
-        got = class_token(vit, images)
-    torch.testing.assert_close(got, want)
-    assert part.get_total_flops() < 0.8 * whole.get_total_flops()
+    whole, want = total_flops(vit.forward_features, images)
+    less, got = total_flops(class_token, vit, images)
+    torch.testing.assert_close(got, want[:, 0])
+    assert less < 0.8 * whole
 
 
 def test_clips_last_block_is_run_for_its_class_token() -> None:
@@ -528,10 +526,8 @@ def test_clips_last_block_is_run_for_its_class_token() -> None:
     visual = tiny("sr-iqa").clip.visual  # type: ignore[union-attr]
     blocks = len(visual.transformer.resblocks)
     windows = torch.rand(2, 3, 64, 64)
-    with FlopCounterMode(display=False) as part:
-        got, _ = embed_windows(visual, windows, [], pooled=True)
-    with FlopCounterMode(display=False) as whole:
-        want, taken = embed_windows(visual, windows, [blocks], pooled=True)
+    less, (got, _) = total_flops(lambda: embed_windows(visual, windows, [], pooled=True))
+    whole, (want, taken) = total_flops(lambda: embed_windows(visual, windows, [blocks], pooled=True))
     torch.testing.assert_close(got, want)
     assert taken[0].shape[1] == 4
-    assert part.get_total_flops() < whole.get_total_flops()
+    assert less < whole

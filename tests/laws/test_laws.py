@@ -9,12 +9,12 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from iqaloss import IQALoss, list_scorers
 from iqaloss.scorers.base import Request
 from testing.cases import CASES, Case, random_pair, tiny
 from testing.tolerances import Tolerance
+from testing.costs import total_flops
 
 every_loss = pytest.mark.parametrize("case", CASES, ids=str)
 every_scorer = pytest.mark.parametrize("name", list_scorers())
@@ -221,24 +221,18 @@ def test_a_parent_neither_saves_nor_trains_the_scorer(case: Case, build: Build) 
     parent.load_state_dict(copy.deepcopy(parent.state_dict()), strict=True)
 
 
-def count(function: object, *arguments: object) -> tuple[int, Tensor]:
-    with FlopCounterMode(display=False) as counter:
-        result = function(*arguments)  # type: ignore[operator]
-    return counter.get_total_flops(), result
-
-
 @every_loss
 def test_backward_costs_no_more_than_one_forward_of_the_prediction(case: Case, build: Build) -> None:
     """No weight is differentiated, and the target branch has no graph: counted in FLOPs."""
     loss = build(case)
     pred, target = random_pair(loss)
     if case.compares:
-        forward, value = count(loss, pred, loss.encode(target))
-        whole, _ = count(loss, pred, target)
-        encoding, _ = count(loss.encode, target)
+        forward, value = total_flops(loss, pred, loss.encode(target))
+        whole, _ = total_flops(loss, pred, target)
+        encoding, _ = total_flops(loss.encode, target)
         assert whole == forward + encoding
         value = loss(pred, target)
     else:
-        forward, value = count(loss, pred)
-    backward, _ = count(torch.autograd.grad, value, pred)
+        forward, value = total_flops(loss, pred)
+    backward, _ = total_flops(torch.autograd.grad, value, pred)
     assert 0 < backward <= 1.05 * forward

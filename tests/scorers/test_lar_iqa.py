@@ -11,7 +11,6 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms import functional
 
 from iqaloss import IQALoss, create_scorer, load_official
@@ -27,6 +26,7 @@ from iqaloss.scorers.lar_iqa.preprocess import center_crop, squeeze_to_square
 from iqaloss.scorers.layers.kan import spline_knots
 from iqaloss.scorers.registry import entry
 from iqaloss.scorers.state_dicts import sha256_of
+from testing.costs import total_flops
 from testing.golden import Golden, assert_close, assert_gradient_close
 
 HEADS = ("kan", "mlp")
@@ -218,9 +218,8 @@ def test_unknown_color_space_names_the_nearest() -> None:
 
 
 def flops(scorer: LARIQA, images: Tensor, request: Request, **conditions: object) -> int:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        scorer(images, request, **conditions)
-    return counter.get_total_flops()
+    with torch.no_grad():
+        return total_flops(lambda: scorer(images, request, **conditions))[0]
 
 
 def test_a_branch_stops_behind_its_last_compared_stage() -> None:
@@ -272,11 +271,9 @@ def test_features_have_unit_size_at_every_position() -> None:
 def test_backward_of_the_full_model_costs_no_more_than_its_forward(head: str) -> None:
     loss = LARIQALoss(create_scorer("lar-iqa", weights=None, head=head))
     images = photo(128, 128).requires_grad_()
-    with FlopCounterMode(display=False) as forward:
-        value = loss(images)
-    with FlopCounterMode(display=False) as backward:
-        value.backward()
-    assert 0 < backward.get_total_flops() <= 1.05 * forward.get_total_flops()
+    forward, value = total_flops(loss, images)
+    backward, _ = total_flops(value.backward)
+    assert 0 < backward <= 1.05 * forward
 
 
 def test_loss_needs_a_lar_iqa_scorer() -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from iqaloss import MDIQALoss, create_scorer, load_official
 from iqaloss.scorers.base import Request
@@ -17,6 +16,7 @@ from iqaloss.scorers.layers.transformer import attend
 from iqaloss.scorers.mdiqa import FUSIONS, MDIQA
 from iqaloss.scorers.mdiqa.config import AESTHETIC, TECHNICAL
 from iqaloss.scorers.mdiqa.official import fusion_of
+from testing.costs import total_flops
 from testing.golden import Golden, assert_close, assert_gradient_close
 
 FEATURES = Request(dimensions=None, features=None, extras=None)
@@ -178,11 +178,9 @@ def test_the_embedded_architecture_goes_back_for_the_price_of_going_forward(mode
     loss = MDIQALoss(None, mode, create_scorer("mdiqa-mobile", weights=None))
     pred, target = torch.rand(2, 1, 3, 256, 256)
     encoded = loss.encode(target) if mode == "fr" else None
-    with FlopCounterMode(display=False) as forward:
-        value = loss(pred.requires_grad_(), encoded)
-    with FlopCounterMode(display=False) as backward:
-        value.backward()
-    assert 0 < backward.get_total_flops() <= 1.05 * forward.get_total_flops()
+    forward, value = total_flops(loss, pred.requires_grad_(), encoded)
+    backward, _ = total_flops(value.backward)
+    assert 0 < backward <= 1.05 * forward
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from iqaloss import create_scorer, load_official
 from iqaloss.losses.iqa_loss import IQALoss
@@ -28,6 +27,7 @@ from iqaloss.scorers.moe_agiqa.config import TINY
 from iqaloss.scorers.moe_agiqa.fusion import CrossAttention, QualityFusion, TopExperts
 from iqaloss.scorers.moe_agiqa.official import _FUSION, _SEMANTIC, OfficialLayout
 from iqaloss.scorers.registry import entry
+from testing.costs import total_flops
 from testing.golden import Golden, assert_close, assert_gradient_close
 
 ROLES = {
@@ -330,12 +330,10 @@ def test_the_full_model_says_its_size_before_it_is_built(
 
 def test_backward_of_the_full_model_costs_no_more_than_its_forward(hollow: MoEAGIQA) -> None:
     images = torch.empty(1, 3, 224, 224, device="meta", requires_grad=True)
-    with FlopCounterMode(display=False) as forward:
-        score = hollow(images, Request(score=True)).score
-    with FlopCounterMode(display=False) as backward:
-        torch.autograd.grad(score.sum(), images)
-    assert forward.get_total_flops() / 2e9 == pytest.approx(98.28, abs=0.01)  # GMACs
-    assert 0 < backward.get_total_flops() <= 1.05 * forward.get_total_flops()
+    forward, out = total_flops(hollow, images, Request(score=True))
+    backward, _ = total_flops(torch.autograd.grad, out.score.sum(), images)
+    assert forward / 2e9 == pytest.approx(98.28, abs=0.01)  # GMACs
+    assert 0 < backward <= 1.05 * forward
 
 
 def test_transformers_held_in_bf16_give_a_float32_loss(images: Tensor) -> None:

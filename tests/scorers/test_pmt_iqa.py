@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from iqaloss import IQALoss, create_scorer, load_official
 from iqaloss.losses.pmt_iqa_loss import PMTIQALoss
@@ -17,6 +16,7 @@ from iqaloss.scorers.base import Request
 from iqaloss.scorers.factory import create_tiny
 from iqaloss.scorers.pmt_iqa import PMTIQA, official
 from iqaloss.scorers.pmt_iqa.heads import expected_level
+from testing.costs import total_flops
 from testing.golden import Golden, assert_close, assert_gradient_close
 
 VARIANTS = ("paper", "released")
@@ -210,9 +210,8 @@ def test_labels_of_another_range_are_mapped_and_distortion_counts_down() -> None
 
 
 def flops(scorer: PMTIQA, images: Tensor, request: Request) -> int:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        scorer(images, request)
-    return counter.get_total_flops()
+    with torch.no_grad():
+        return total_flops(scorer, images, request)[0]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -228,11 +227,9 @@ def test_features_stop_behind_the_last_compared_scale(variant: str) -> None:
 def test_backward_of_the_full_model_costs_no_more_than_its_forward(use: str) -> None:
     loss = PMTIQALoss(create_scorer("pmt-iqa", weights=None), use=use)
     images = photo(64, 64).requires_grad_()
-    with FlopCounterMode(display=False) as forward:
-        value = loss(images)
-    with FlopCounterMode(display=False) as backward:
-        value.backward()
-    assert 0 < backward.get_total_flops() <= 1.05 * forward.get_total_flops()
+    forward, value = total_flops(loss, images)
+    backward, _ = total_flops(value.backward)
+    assert 0 < backward <= 1.05 * forward
 
 
 # --- checkpoints ---------------------------------------------------------------------------------

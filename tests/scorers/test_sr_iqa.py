@@ -13,7 +13,6 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from iqaloss import create_scorer, load_official
 from iqaloss.losses.sr_iqa_loss import SRIQALoss
@@ -29,6 +28,7 @@ from iqaloss.scorers.sr_iqa.maniqa import ManiqaTokens
 from iqaloss.scorers.sr_iqa.rectifier import Rectifier, rectify
 from iqaloss.scorers.sr_iqa.windows import fit_size, published_starts, spread_starts
 from iqaloss.scorers.state_dicts import load_strict
+from testing.costs import total_flops
 from testing.golden import Golden, assert_close, assert_gradient_close
 
 SCORE = Request(score=True)
@@ -433,9 +433,7 @@ def test_few_windows_cost_less(mode: str) -> None:
     for windows in (1, 4):
         loss = SRIQALoss(scorer, mode, windows=windows)
         encoded = loss.encode(image.detach())
-        with FlopCounterMode(display=False) as counter:
-            loss(image, encoded)
-        costs.append(counter.get_total_flops())
+        costs.append(total_flops(loss, image, encoded)[0])
     assert 3.9 < costs[1] / costs[0] < 4.1
 
 
@@ -444,11 +442,9 @@ def test_backward_costs_no_more_than_forward_at_full_size(variant: str) -> None:
     with torch.device("meta"):  # shapes only: counting needs no numbers
         scorer = create_scorer("sr-iqa", weights=None, frozen=True, variant=variant)
         windows = torch.empty(1, 1, 3, SIDE, SIDE, requires_grad=True)
-        with FlopCounterMode(display=False) as forward:
-            score = scorer.score_windows(windows, SCORE).score.sum()
-        with FlopCounterMode(display=False) as backward:
-            torch.autograd.grad(score, windows)
-    assert 0 < backward.get_total_flops() <= 1.05 * forward.get_total_flops()
+        forward, out = total_flops(scorer.score_windows, windows, SCORE)
+        backward, _ = total_flops(torch.autograd.grad, out.score.sum(), windows)
+    assert 0 < backward <= 1.05 * forward
 
 
 def test_wrong_loss_options_are_refused() -> None:

@@ -18,9 +18,11 @@ FORMAT = 1
 
 
 def write_state(state: dict[str, Any], path: Path) -> None:
-    """Writes a state, whole or not at all."""
+    """Writes a state, whole or not at all, and clears away what a process left that was killed while it wrote."""
     with replacing(path) as temporary:
         torch.save({"format": FORMAT, **state}, temporary)
+    for leftover in path.parent.glob(f".{path.stem}.*.tmp{path.suffix}"):
+        leftover.unlink(missing_ok=True)
 
 
 def read_state(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
+from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from iqaloss.scorers.base import Scorer
@@ -127,9 +128,11 @@ def registered() -> dict[str, type[Task]]:
 
 def flat_crops(images: Tensor) -> tuple[Tensor, int]:
     """Returns ``[B * P, 3, H, W]`` and P for images ``[B, P, 3, H, W]`` or ``[B, 3, H, W]``."""
-    return (images.flatten(0, 1), images.shape[1]) if images.ndim == 5 else (images, 1)
+    if images.ndim == 4:
+        return images, 1
+    return rearrange(images, "b p c h w -> (b p) c h w"), images.shape[1]
 
 
 def mean_crops(values: Tensor, crops: int) -> Tensor:
     """Averages values ``[B * P]`` over the P crops of each image."""
-    return values.unflatten(0, (-1, crops)).mean(1)
+    return reduce(values, "(b p) -> b", "mean", p=crops)

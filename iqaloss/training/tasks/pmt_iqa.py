@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
+from einops import repeat
 from torch import nn
 
 from iqaloss._errors import check_choice
@@ -111,8 +112,8 @@ class PMTTask(Task):
 
     def targets(self, dataset: str, batch: Batch) -> Tensors:
         """Repeats each image's score for its crops."""
-        crops = batch["image"].shape[1] if batch["image"].ndim == 5 else 1
-        return {"score": batch["score"].repeat_interleave(crops)}
+        _, crops = flat_crops(batch["image"])
+        return {"score": repeat(batch["score"], "b -> (b p)", p=crops)}
 
     def losses(self, dataset: str, predicted: Tensors, targets: Tensors, state: TrainState) -> Tensors:
         """The weighted terms of Eq. 9; one that weighs nothing is left out, unless both do."""

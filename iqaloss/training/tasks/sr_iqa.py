@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, cast
 
+from einops import rearrange
 from torch import Tensor
 
 from iqaloss._errors import check_choice
@@ -111,8 +112,8 @@ class CalibrateTask(_Windows):
         images = batch["image"]
         if dataset != self.methods.name:
             return {"score": self.score(images)}
-        flat = self.score(images.flatten(0, 1))
-        return {"score": flat.unflatten(0, images.shape[:2])}
+        flat = self.score(rearrange(images, "b m ... -> (b m) ..."))
+        return {"score": rearrange(flat, "(b m) -> b m", b=len(images))}
 
     def targets(self, dataset: str, batch: Batch) -> Tensors:
         """The human scores, or the methods' ranking repeated for each image."""

@@ -11,16 +11,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.ablation_features import Source, features
-from benchmarks.ablation_report import Difference, Result, difference, markdown
-from benchmarks.ablation_studies import LAR_STUDY, PMT_STUDY, PooledPMTIQA, Study
-from benchmarks.ablation_training import build, orders, train
-from benchmarks.ablations import choose_training, run_study
 from iqaloss.scorers.base import Request
 from iqaloss.scorers.factory import create_tiny
 from iqaloss.scorers.lar_iqa.config import TINY as TINY_LAR
 from iqaloss.scorers.pmt_iqa.config import TINY as TINY_PMT
 from iqaloss.training.state import TrainState
+from studies.ablations.__main__ import choose_training, run_study
+from studies.ablations.features import Source, features
+from studies.ablations.protocols import LAR_STUDY, PMT_STUDY, PooledPMTIQA, Study
+from studies.ablations.report import Difference, Result, difference, markdown
+from studies.ablations.training import build, orders, train
 
 PMT = replace(PMT_STUDY, config=TINY_PMT, epochs=10, batch=40, rates=(1e-2,), choice_seeds=(7,))
 LAR = replace(LAR_STUDY, config=TINY_LAR, epochs=10, batch=16, rates=(3e-3, 1e-2))

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.ablation_studies import Study
 from iqaloss.evaluation.agreement.bootstrap import resamples
 from iqaloss.evaluation.agreement.correlations import plcc, srcc
+from studies.ablations.protocols import Study
 
 REPEATS = 1000
 

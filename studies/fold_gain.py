@@ -1,4 +1,4 @@
-"""What folding gains: python -m benchmarks.fold_gain [NAME ...].
+"""What folding gains: python -m studies.fold_gain [NAME ...].
 
 Each scorer is measured as a loss, forward and backward, as it was built, with its batch norms folded, and with all
 that `fold()` does, which for MDIQA joins the heads as well. FLOPs, saved bytes and the number of operations do not

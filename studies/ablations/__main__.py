@@ -1,6 +1,6 @@
 """Two claims of the literature on real human scores: PMT-IQA's ablations, and LAR-IQA's KAN head against its MLP head.
 
-    python -m benchmarks.ablations --data BIQ2021 --weights WEIGHTS --cache CACHE --out benchmarks/results
+    python -m studies.ablations --data BIQ2021 --weights WEIGHTS --cache CACHE --out studies/results
 
 WEIGHTS holds ``resnet50_caffe.fp16.safetensors`` and ``mobilenetv2_100.fp16.safetensors``. Backbones are frozen with
 these ImageNet weights; what they make of the images is computed once and kept in CACHE. Only what stands behind them
@@ -24,12 +24,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.ablation_features import AUTHENTIC, PMT, SYNTHETIC, Source, features
-from benchmarks.ablation_report import Result, markdown
-from benchmarks.ablation_studies import LAR_STUDY, PMT_STUDY, Study
-from benchmarks.ablation_training import train
 from iqaloss.evaluation.agreement.correlations import srcc
 from scorer_recipes.mdiqa_mobile.data import names_of, read_rated, split_rows
+from studies.ablations.features import AUTHENTIC, PMT, SYNTHETIC, Source, features
+from studies.ablations.protocols import LAR_STUDY, PMT_STUDY, Study
+from studies.ablations.report import Result, markdown
+from studies.ablations.training import train
 
 STUDIES: tuple[tuple[Study, Mapping[str, Source]], ...] = (
     (PMT_STUDY, {"pooled": PMT}),
@@ -166,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     training, validation = torch.arange(given.train), torch.arange(given.train, len(wanted))
     results: list[Result] = []
     protocol: dict[str, Any] = {
-        "command": "python -m benchmarks.ablations --data BIQ2021 --weights WEIGHTS --cache CACHE --out "
+        "command": "python -m studies.ablations --data BIQ2021 --weights WEIGHTS --cache CACHE --out "
         f"{given.out.as_posix()} --train {given.train} --seeds {' '.join(map(str, given.seeds))} --side {given.side}"
         + (f" --threads {given.threads}" if given.threads else "")
         + ("" if given.rate is None else f" --study {' '.join(given.study)} --rate {given.rate:g}"),

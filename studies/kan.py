@@ -1,6 +1,6 @@
 """How fast is the spline layer, against the same computation as one dense matrix product?
 
-    python benchmarks/kan.py
+    python studies/kan.py
 
 The dense formulation concatenates the activated inputs and all bases and multiplies them with one weight, ready
 made. Timed is a forward and a backward pass. The formulations take turns and the ratio is the median over the turns,

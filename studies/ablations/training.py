@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.ablation_studies import Study, Variant
 from iqaloss._configs import changed
 from iqaloss.training.engine.building import build_optimizer
 from iqaloss.training.engine.learning_rate import factor
@@ -19,6 +18,7 @@ from iqaloss.training.specs.recipe import Recipe
 from iqaloss.training.specs.run import ScheduleSpec
 from iqaloss.training.state import TrainState
 from iqaloss.training.tasks.base import Task, Tensors
+from studies.ablations.protocols import Study, Variant
 
 DATASET = "train"
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 from einops import rearrange, reduce
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from iqaloss.scorers.base import Scorer
 from iqaloss.training import objectives
@@ -124,6 +125,11 @@ def register_task(name: str) -> Callable[[T], T]:
 def registered() -> dict[str, type[Task]]:
     """Returns the tasks that were registered so far."""
     return _TASKS
+
+
+def batch_norms(module: nn.Module) -> list[nn.Module]:
+    """Returns every batch norm of a module."""
+    return [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
 
 
 def flat_crops(images: Tensor) -> tuple[Tensor, int]:

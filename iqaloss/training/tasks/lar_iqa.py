@@ -18,37 +18,39 @@ from iqaloss.training.tasks.base import Batch, Task, Tensors, register_task
 
 
 @dataclass(frozen=True)
-class BranchOptions:
-    """Options of :class:`BranchTask`.
+class SpacesOptions:
+    """What both stages may say.
 
     Attributes:
-        branch: ``"authentic"`` or ``"synthetic"``.
         color_spaces: The colour spaces that are drawn from, one draw for each image.
     """
 
-    branch: str = "authentic"
     color_spaces: tuple[str, ...] = ("RGB", "HSV", "LAB", "YUV")
 
     def __post_init__(self) -> None:
-        check_choice("branch", self.branch, BRANCHES)
         check_spaces(self.color_spaces)
 
 
 @dataclass(frozen=True)
-class MergeOptions:
-    """Options of :class:`MergeTask`.
+class BranchOptions(SpacesOptions):
+    """Options of :class:`BranchTask`: ``branch`` is ``"authentic"`` or ``"synthetic"``."""
 
-    Attributes:
-        head: ``"kan"`` or ``"mlp"``.
-        color_spaces: The colour spaces that are drawn from, one draw for each image.
-    """
-
-    head: str = "kan"
-    color_spaces: tuple[str, ...] = ("RGB", "HSV", "LAB", "YUV")
+    branch: str = "authentic"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("branch", self.branch, BRANCHES)
+
+
+@dataclass(frozen=True)
+class MergeOptions(SpacesOptions):
+    """Options of :class:`MergeTask`: ``head`` is ``"kan"`` or ``"mlp"``."""
+
+    head: str = "kan"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         check_choice("head", self.head, ("kan", "mlp"))
-        check_spaces(self.color_spaces)
 
 
 def drawn_spaces(images: Tensor, draws: Tensor, spaces: tuple[str, ...]) -> Tensor:

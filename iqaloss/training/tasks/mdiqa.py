@@ -11,7 +11,8 @@ from iqaloss._errors import check_choice
 from iqaloss.scorers.base import Request, Scorer
 from iqaloss.scorers.mdiqa.model import MDIQA
 from iqaloss.training.specs.recipe import Recipe
-from iqaloss.training.tasks.base import Batch, Task, Tensors, TrainState, register_task
+from iqaloss.training.state import TrainState
+from iqaloss.training.tasks.base import Batch, Task, Tensors, batch_norms, register_task
 
 
 @dataclass(frozen=True)
@@ -121,25 +122,18 @@ class FusionTask(Task):
     def predict(self, dataset: str, batch: Batch) -> Tensors:
         """Scores the images as a whole."""
         if self._drift_next and self.training:
-            _set_batch_norms(self.model.weighting, True)
+            self._weighting_drifts(True)
         out = self.scorer(batch["image"], Request(score=True))
         if self._drift_next:
-            _set_batch_norms(self.model.weighting, False)
+            self._weighting_drifts(False)
             self._drift_next = False
         return {"score": out.score}
 
-
-def _batch_norms(module: nn.Module) -> list[nn.Module]:
-    from torch.nn.modules.batchnorm import _BatchNorm
-
-    return [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
+    def _weighting_drifts(self, drifts: bool) -> None:
+        for layer in batch_norms(self.model.weighting):
+            layer.train(drifts)
 
 
 def _fix_batch_norms(module: nn.Module) -> None:
-    for layer in _batch_norms(module):
+    for layer in batch_norms(module):
         layer.requires_grad_(False)
-
-
-def _set_batch_norms(module: nn.Module, training: bool) -> None:
-    for layer in _batch_norms(module):
-        layer.train(training)

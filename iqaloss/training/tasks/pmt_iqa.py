@@ -15,12 +15,12 @@ from iqaloss.scorers.pmt_iqa.model import PMTIQA
 from iqaloss.training.objectives import level_cross_entropy, quality_levels
 from iqaloss.training.schedules import PMT_FIXED, progressive_weights
 from iqaloss.training.specs.recipe import Recipe
+from iqaloss.training.state import TrainState
 from iqaloss.training.tasks.base import (
     OBJECTIVES,
     Batch,
     Task,
     Tensors,
-    TrainState,
     flat_crops,
     mean_crops,
     register_task,

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 from iqaloss._errors import unknown_name
 from iqaloss.scorers.base import Request, Scorer
 from iqaloss.training.specs.recipe import Recipe
-from iqaloss.training.tasks.base import Batch, Task, Tensors, flat_crops, mean_crops, register_task
+from iqaloss.training.tasks.base import Batch, Task, Tensors, batch_norms, flat_crops, mean_crops, register_task
 
 
 @runtime_checkable
@@ -66,7 +66,8 @@ class ScoreTask(Task):
         """Sets training mode, but for frozen batch norms."""
         super().train(mode)
         if self.options.freeze_batch_norm:
-            freeze_batch_norms(self)
+            for layer in batch_norms(self):
+                layer.eval()
         return self
 
     def predict(self, dataset: str, batch: Batch) -> Tensors:
@@ -82,12 +83,3 @@ class ScoreTask(Task):
             out = self.scorer(images, Request(dimensions=(dimension,)), **conditions).dimensions[dimension]
         worst, best = self.scorer.card.score_range
         return {"score": (mean_crops(out, crops) - worst) / (best - worst)}
-
-
-def freeze_batch_norms(module: Task) -> None:
-    """Puts every batch norm into eval mode."""
-    from torch.nn.modules.batchnorm import _BatchNorm
-
-    for layer in module.modules():
-        if isinstance(layer, _BatchNorm):
-            layer.eval()

@@ -13,7 +13,8 @@ from iqaloss.scorers.base import Request, Scorer
 from iqaloss.scorers.sr_iqa.model import SRIQA
 from iqaloss.training.objectives import fidelity
 from iqaloss.training.specs.recipe import Recipe
-from iqaloss.training.tasks.base import Batch, Task, Tensors, TrainState, register_task
+from iqaloss.training.state import TrainState
+from iqaloss.training.tasks.base import Batch, Task, Tensors, register_task
 
 _SCORE = Request(score=True)
 

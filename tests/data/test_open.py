@@ -233,8 +233,8 @@ def test_a_training_reads_its_table_once(photos: Path, monkeypatch: pytest.Monke
     pytest.importorskip("accelerate")
     import torch
 
-    from iqaloss.training.engine.sampling import Shards
     from iqaloss.training.engine.datasets import DataSets
+    from iqaloss.training.engine.sampling import Shards
     from iqaloss.training.recipes import finetune_recipe
 
     table, read = write_comma(photos), list[Path]()

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from iqaloss import IQALoss, list_scorers
 from iqaloss.scorers.base import Request
 from testing.cases import CASES, Case, random_pair, tiny
-from testing.tolerances import Tolerance
 from testing.costs import total_flops
+from testing.tolerances import Tolerance
 
 every_loss = pytest.mark.parametrize("case", CASES, ids=str)
 every_scorer = pytest.mark.parametrize("name", list_scorers())

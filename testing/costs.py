@@ -23,7 +23,7 @@ def flops(function: Callable[..., Any], *arguments: Any) -> tuple[Counter[str], 
     """FLOPs by operator, and the result."""
     with FlopCounterMode(display=False) as counter:
         result = function(*arguments)
-    return Counter({str(op): n for op, n in counter.get_flop_counts()["Global"].items()}), result
+    return Counter({str(op): n for op, n in counter.get_flop_counts().get("Global", {}).items()}), result
 
 
 def total_flops(function: Callable[..., Any], *arguments: Any) -> tuple[int, Any]:

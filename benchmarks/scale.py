@@ -18,6 +18,7 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,18 +64,18 @@ def write_images(folder: Path, count: int, side: int, kind: str) -> Path:
     return folder
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--source", choices=("folder", "shards"), default="folder")
     parser.add_argument("--scorer", default="mdiqa-mobile", help="its tiny configuration is used")
-    parser.add_argument("--chunk", type=int, default=250)
+    parser.add_argument("--rows", type=int, default=250)
     parser.add_argument("--batch-size", type=int, default=16)
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
 
     torch.manual_seed(0)
-    options = RunOptions(batch_size=chosen.batch_size, workers=2, device="cpu", chunk=chosen.chunk)
+    options = RunOptions(batch_size=chosen.batch_size, workers=2, device="cpu", rows=chosen.rows)
     scorer = create_tiny(chosen.scorer)
     seen: list[int] = []
     memory: list[float] = []
@@ -88,9 +89,9 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory(prefix="iqaloss-scale-") as place:
         source = open_images(write_images(Path(place) / "images", chosen.images, chosen.side, chosen.source))
-        parts = ScoreFiles(Path(place) / "scores", describe_run(scorer, options))
+        files = ScoreFiles(Path(place) / "scores", describe_run(scorer, options))
         start = time.perf_counter()
-        score_source(scorer, source, parts, options, ranks=Ranks(), progress=note)
+        score_source(scorer, source, files, options, ranks=Ranks(), progress=note)
         seconds = time.perf_counter() - start
     sys.stderr.write("\n")
     half = len(seen) // 2
@@ -102,7 +103,7 @@ def main() -> None:
         "source": chosen.source,
         "slope_mb_per_1000_images": round(float(slope), 4),
         "scatter_mb": round(scatter, 3),
-        "memory_mb_first_part": round(memory[0], 1),
+        "memory_mb_first_file": round(memory[0], 1),
         "memory_mb_half": round(memory[half], 1),
         "memory_mb_end": round(memory[-1], 1),
         "images_per_second": round(chosen.images / seconds, 1),

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from iqaloss._errors import check_choice
 from iqaloss.data.columns import columns_of, observed_scales
 from iqaloss.data.folders import expand_braces
 from iqaloss.data.layouts.reading import fitting_layouts, list_layouts, read_layout
-from iqaloss.data.library import Library
+from iqaloss.data.library import CHECKS, Library
 from iqaloss.data.manifest import SCORE, Manifest
 from iqaloss.data.parquet import ParquetFiles, holds_images
 from iqaloss.data.rows import assemble
@@ -58,6 +59,8 @@ def open_images(spec: str | Path, images: str | Path | None = None) -> Source:
         >>> open_images("shards/train-{000..063}.tar")  # doctest: +SKIP
     """
     path = Path(spec)
+    if images is not None and (path.is_dir() or (path.is_file() and not _holds_names(path))):
+        raise ValueError(f"images={str(images)!r} has no effect on {spec}: it holds no names of images; leave it out")
     if path.is_dir():
         for suffixes, make in ((_SHARDS, Shards), ((".parquet",), ParquetFiles)):
             inside = tuple(sorted(file for file in path.iterdir() if file.name.endswith(suffixes)))
@@ -114,7 +117,8 @@ def open_rated(
         dimensions: Names of the columns to take as dimensions; every further column of numbers by default.
         name: Name of the set; the file's or the layout's own by default.
         skip_bad: Leave bad rows out (``Manifest.skipped`` lists them) instead of raising.
-        check: How hard to look at each image: ``"none"``, ``"exists"``, ``"header"`` (opens it) or ``"decode"``.
+        check: How hard to look at each image: ``"none"``, ``"exists"``, ``"header"`` (opens it) or ``"decode"``. Images
+            of a stream are looked at when they are read.
         library: Remembers what was read before, for several data sets over one table.
 
     Returns:
@@ -137,7 +141,8 @@ def open_rated(
         "lower_is_better": lower_is_better,
         "dimensions": dimensions,
     }
-    if layout is None and is_streamed(path, known):
+    check_choice("check", check, CHECKS)
+    if layout is None and is_streamed(path):
         _refuse(given, ("layout", "splits", "scale", "lower_is_better", "dimensions"), data, "read as a stream")
         return StreamedSet(name or path.name.split(".")[0].strip("*") or "data", open_images(data, images))
     if path.is_dir():
@@ -149,6 +154,8 @@ def open_rated(
             return manifest if scale is None else replace(manifest, scale=scale, dimension_scales={})
         images, path = images or path, _tables_of(path, known)[0]
     _refuse(given, ("layout",), data, "a table, and a layout is that of a folder")
+    if scale is not None:
+        _refuse(given, ("lower_is_better",), data, f"given with its scale, {scale}, which says the direction")
     table = known.table(path)
     columns, score = columns_of(table, dimensions)
     folder = Path(images) if images is not None else path.parent
@@ -186,15 +193,19 @@ def rated_source(manifest: Manifest, dimension: str | None = None) -> Source:
     return Files(manifest.images, target.tolist(), manifest.groups, manifest.prompts)
 
 
-def is_streamed(path: Path, library: Library | None = None) -> bool:
+def is_streamed(path: Path) -> bool:
     """Whether rated images are read as a stream: shards, patterns, or Parquet files that hold the images."""
     if path.is_dir():
-        return any(file.name.endswith((*_SHARDS, ".parquet")) for file in path.iterdir()) and not fitting_layouts(
-            path, library
-        )
-    if path.is_file():
-        return path.name.endswith(_SHARDS) or (path.suffix.lower() == ".parquet" and holds_images(path))
-    return any(char in path.name for char in "*{")
+        return any(_streams(file) for file in path.iterdir())
+    return _streams(path) if path.is_file() else any(char in path.name for char in "*{")
+
+
+def _streams(path: Path) -> bool:
+    return path.name.endswith(_SHARDS) or (path.suffix.lower() == ".parquet" and holds_images(path))
+
+
+def _holds_names(path: Path) -> bool:
+    return path.suffix.lower() in TABLES and not (path.suffix.lower() == ".parquet" and holds_images(path))
 
 
 def _refuse(given: Mapping[str, object], without_effect: Sequence[str], data: object, what: str) -> None:

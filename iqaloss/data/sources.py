@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from iqaloss.data.folders import walk_images
 from iqaloss.data.tables import read_table
-from iqaloss.data.text_tables import text_rows, to_float
+from iqaloss.data.text_tables import check_width, text_rows, to_float
 from iqaloss.data.vocabulary import counts_degradation, find_roles, missing_column
 
 Content = str | Path | bytes
@@ -53,7 +54,9 @@ def itself(content: Content) -> Content:
 
 
 def target_of(column: str | None, value: object) -> float | None:
-    """Returns a human score of which higher is better; a degradation score (DMOS) is turned round by its sign.
+    """Returns a human score of which higher is better, or None where there is no number.
+
+    A degradation score (DMOS) is turned round by its sign.
 
     Example:
         >>> target_of("MOS", "3,5"), target_of("dmos", 20), target_of("mos", "")
@@ -62,6 +65,8 @@ def target_of(column: str | None, value: object) -> float | None:
     if column is None or value is None or value == "":
         return None
     number = to_float(value)
+    if not math.isfinite(number):
+        return None
     return -number if counts_degradation(column) else number
 
 
@@ -105,7 +110,7 @@ class ListFile:
 
     def __iter__(self) -> Iterator[Item]:
         rows = self._rows()
-        names = next(rows, [])
+        _, names = next(rows, (1, []))
         roles = find_roles(names)
         if "image" not in roles:
             if self.path.suffix.lower() != ".txt":
@@ -113,7 +118,8 @@ class ListFile:
             yield from self._lines()
             return
         place = {role: names.index(name) for role, name in roles.items()}
-        for cells in rows:
+        for line, cells in rows:
+            check_width(self.path, line, cells, names)
             found = {role: cells[index] if index < len(cells) else "" for role, index in place.items()}
             if name := str(found["image"] or "").strip():
                 target = target_of(roles.get("score"), found.get("score"))
@@ -121,15 +127,15 @@ class ListFile:
                     name, self.images / name, target, found.get("group") or None, found.get("prompt") or None
                 )
 
-    def _rows(self) -> Iterator[list[str]]:
-        """Yields the header and the rows; a text file is never held whole."""
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Yields the header and the rows with their lines; a text file is never held whole."""
         if self.path.suffix.lower() != ".xlsx":
-            yield from (cells for _, cells in text_rows(self.path))
+            yield from text_rows(self.path)
             return
-        columns = read_table(self.path).columns
-        yield list(columns)
-        for cells in zip(*columns.values()):
-            yield ["" if cell is None else str(cell) for cell in cells]
+        table = read_table(self.path)
+        yield 1, list(table.columns)
+        for line, cells in zip(table.lines, zip(*table.columns.values())):
+            yield line, ["" if cell is None else str(cell) for cell in cells]
 
     def _lines(self) -> Iterator[Item]:
         with self.path.open(encoding="utf-8-sig") as file:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from iqaloss._errors import missing_package, unknown_name
-from iqaloss.data.text_tables import text_rows
+from iqaloss.data.text_tables import check_width, text_rows
 from iqaloss.data.vocabulary import find_column
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx")
@@ -80,6 +80,8 @@ def read_text(path: Path, header: Sequence[str] | None = None) -> Table:
     """Reads a separated text file; the separator is the one that fits its lines (see :mod:`.text_tables`)."""
     rows = list(text_rows(path))
     names = list(header) if header is not None else (rows.pop(0)[1] if rows else [])
+    for line, cells in rows:
+        check_width(path, line, cells, names)
     columns: dict[str, list[Any]] = {}
     for index, name in enumerate(names):
         if name and name not in columns:

@@ -70,19 +70,31 @@ def _separated(file: Iterable[str], separator: str) -> Iterator[tuple[int, list[
 def to_float(value: Any) -> float:
     """Returns a cell as a number, NaN where it is none; text may have a decimal comma.
 
+    Where a cell has both signs, the last one is the decimal sign and the other one groups thousands.
+
     Example:
-        >>> to_float("3,25"), to_float(" 4.5 "), to_float("1.234,5")
-        (3.25, 4.5, 1234.5)
+        >>> to_float("3,25"), to_float(" 4.5 "), to_float("1.234,5"), to_float("1,234.5")
+        (3.25, 4.5, 1234.5, 1234.5)
     """
     try:
         return float(value)
     except (TypeError, ValueError):
-        if not isinstance(value, str) or value.count(",") != 1:
+        if not isinstance(value, str):
             return float("nan")
+    decimal, group = (",", ".") if value.rfind(",") > value.rfind(".") else (".", ",")
     try:
-        return float(value.replace(".", "").replace(",", "."))
+        return float(value.replace(group, "").replace(decimal, ".")) if value.count(decimal) < 2 else float("nan")
     except ValueError:
         return float("nan")
+
+
+def check_width(path: Path, line: int, cells: Sequence[str], names: Sequence[str]) -> None:
+    """Raises ``ValueError`` for a row with more cells than the header has, as an unquoted decimal comma makes."""
+    if any(cells[len(names) :]):
+        raise ValueError(
+            f"{path} line {line}: {len(cells)} cells under {len(names)} columns ({', '.join(names)}); "
+            "quote cells that hold the separator, such as numbers with a decimal comma"
+        )
 
 
 def to_floats(values: Sequence[Any]) -> NDArray[np.float64]:

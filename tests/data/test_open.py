@@ -173,7 +173,38 @@ def test_several_tables_in_a_folder_are_named(photos: Path) -> None:
         open_rows(photos)
 
 
+@pytest.mark.parametrize("name", ["mos_with_names.txt", "csiq_label.txt", "train_label1.txt", "PARA-GiaaTrain.csv"])
+def test_a_table_of_yours_under_a_published_name_is_yours(name: str, photos: Path) -> None:
+    write_comma(photos).rename(photos / name)
+    assert open_rows(photos).target().tolist() == list(SCORES)
+
+
+def test_a_parquet_table_beside_its_images_is_a_table(photos: Path) -> None:
+    write_parquet(photos)
+    assert open_rows(photos).target().tolist() == list(SCORES)
+
+
 # --- nothing is dropped ---
+
+
+def test_a_folder_of_images_for_what_holds_no_names_is_an_error(photos: Path) -> None:
+    for spec in (photos, photos / NAMES[0]):
+        with pytest.raises(ValueError, match="holds no names of images"):
+            open_images(spec, "elsewhere")
+
+
+def test_a_scale_says_the_direction_alone(photos: Path) -> None:
+    with pytest.raises(ValueError, match="which says the direction"):
+        open_rated(write_comma(photos), scale=Scale(0, 1), lower_is_better=True)
+    with pytest.raises(ValueError, match="did you mean 'header'"):
+        open_rated(f"{photos}/*.png", check="heder")
+
+
+def test_a_row_that_is_longer_than_its_header_is_an_error(photos: Path) -> None:
+    (photos / "table.csv").write_text("image,score\n0.png,3,5\n1.png,4,5\n")
+    for door in (lambda path: list(open_images(path)), open_rated):
+        with pytest.raises(ValueError, match=r"line 2: 3 cells under 2 columns .*decimal comma"):
+            door(photos / "table.csv")
 
 
 @pytest.mark.parametrize(
@@ -229,7 +260,7 @@ def test_ten_data_sets_over_one_table_read_it_once(photos: Path, monkeypatch: py
     assert sorted(looked) == [photos / name for name in NAMES]
 
 
-def test_a_training_reads_its_table_once(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_reads_its_table_and_looks_at_its_images_once(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("accelerate")
     import torch
 
@@ -237,9 +268,11 @@ def test_a_training_reads_its_table_once(photos: Path, monkeypatch: pytest.Monke
     from iqaloss.training.engine.sampling import Shards
     from iqaloss.training.recipes import finetune_recipe
 
-    table, read = write_comma(photos), list[Path]()
-    whole = tables_module.text_rows
-    monkeypatch.setattr(tables_module, "text_rows", lambda path: read.append(path) or whole(path))
+    table, read, looked = write_comma(photos), list[Path](), list[Path]()
+    whole_read, whole_look = tables_module.text_rows, library_module.problem_of
+    monkeypatch.setattr(tables_module, "text_rows", lambda path: read.append(path) or whole_read(path))
+    monkeypatch.setattr(library_module, "problem_of", lambda path, how: looked.append(path) or whole_look(path, how))
     recipe = finetune_recipe("mdiqa-mobile", table, validation=0.34)
     DataSets(recipe, Shards(0, 1, 1), torch.device("cpu"))
     assert read == [table]
+    assert sorted(looked) == [photos / name for name in NAMES]

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from iqaloss._errors import check_choice, unknown_name
 from iqaloss.data.columns import Columns
 from iqaloss.data.layouts.published import PUBLISHED
@@ -14,7 +16,7 @@ from iqaloss.data.library import Library
 from iqaloss.data.manifest import Manifest
 from iqaloss.data.rows import assemble
 from iqaloss.data.tables import Table, read_table
-from iqaloss.data.text_tables import to_floats
+from iqaloss.data.text_tables import to_float, to_floats
 
 
 def list_layouts() -> list[str]:
@@ -53,10 +55,15 @@ def _fits(layout: Layout, root: Path, library: Library) -> bool:
 
 
 def _has_columns(spec: ScoreTable, path: Path, library: Library) -> bool:
-    if spec.read is not None:  # a form of its own, known by its file's name
+    if path.suffix == ".mat":  # nobody's own table
         return True
-    table = library.table(path)
-    return all(table.find(name) is not None for name in (*spec.columns.values(), *spec.dimensions.values()))
+    try:
+        table = library.table(path, spec.read or read_table)
+    except (ValueError, OSError):  # another table under the published name
+        return False
+    known = all(table.find(name) is not None for name in (*spec.columns.values(), *spec.dimensions.values()))
+    # Forms without a header take the first row for an image and its score: in another table it is the header.
+    return known and bool(len(table)) and np.isfinite(to_float(table.column(spec.columns["score"])[0]))
 
 
 def read_layout(

@@ -51,3 +51,9 @@ def test_an_encoded_target_gives_the_same_loss() -> None:
     losses = re.findall(r"loss (\d\.\d+)", run(ROOT / "examples" / "encoded_targets.py"))
     assert len(losses) == 2
     assert losses[0] == losses[1]
+
+
+def test_the_readmes_ten_lines_run() -> None:
+    """The first block of Python on the front page, which a newcomer pastes."""
+    code = (ROOT / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    exec(compile(code, "README.md", "exec"), {})

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from iqaloss._straight_through import straight_through
-
 REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": torch.mean,
     "sum": torch.sum,
@@ -64,17 +62,3 @@ def normalized_weights(weights: Mapping[str, float]) -> dict[str, float]:
     """
     whole = sum(weights.values())
     return {name: weight / whole for name, weight in weights.items()}
-
-
-def straight_through_clamp(images: Tensor) -> Tensor:
-    """Clips to [0, 1] on the way forward and passes the gradient unchanged on the way back.
-
-    What a restoration network overshoots is judged as the picture that would be saved, and still gets a gradient.
-
-    Example:
-        >>> x = torch.tensor([-0.5, 0.5, 1.5], requires_grad=True)
-        >>> straight_through_clamp(x).sum().backward()
-        >>> x.grad
-        tensor([1., 1., 1.])
-    """
-    return straight_through(images.detach().clamp(0, 1), images)

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from iqaloss._errors import check_choice
+from iqaloss._straight_through import straight_through
 from iqaloss.losses.checks import check_count, check_range
-from iqaloss.losses.functional import straight_through_clamp
 
 CLAMPS = ("ste", "clip")
 Places = tuple[Tensor, Tensor]
@@ -77,7 +77,9 @@ class Inputs:
         if (low, high) != (0.0, 1.0):
             images = (images - low) / (high - low)
         if self.clamp is not None:
-            images = straight_through_clamp(images) if self.clamp == "ste" else images.clamp(0, 1)
+            # What a network overshoots is scored as the picture that would be saved, and still gets a gradient.
+            clamped = (images.detach() if self.clamp == "ste" else images).clamp(0, 1)
+            images = straight_through(clamped, images) if self.clamp == "ste" else clamped
         if self.max_side is not None:
             images = shrink(images, self.max_side, self.min_side, name)
         return images if places is None else take(images, *places)

@@ -206,7 +206,7 @@ def test_earth_movers_distance_grows_with_the_distance() -> None:
         (lambda: objectives.fidelity(torch.rand(2), torch.rand(2), link="relased"), "did you mean 'released'"),
         (lambda: objectives.fidelity(torch.rand(2)), "either target or prefer"),
         (lambda: objectives.fidelity(torch.rand(2), prefer=torch.rand(3, 3)), r"\[2, 2\]"),
-        (lambda: objectives.vote_preferences(torch.rand(3)), "images, judges"),
+        (lambda: objectives.vote_preferences(torch.rand(3)), "images, people"),
         (lambda: objectives.quality_levels(torch.rand(3), 0), "levels >= 1"),
         (lambda: objectives.level_cross_entropy(torch.rand(2, 3), torch.zeros(3).long()), "logits"),
         (lambda: objectives.earth_movers_distance(torch.rand(2, 3), torch.rand(2, 4)), "two distributions"),

@@ -19,6 +19,7 @@ EXTRAS = {
     "cli": ["typer", "rich", "PyYAML"],
     "plot": ["matplotlib", "scikit-image"],
     "text": ["tokenizers>=0.19"],
+    "panel": ["lpips>=0.1.4", "DISTS_pytorch>=0.1"],
 }
 EXTRAS["dev"] = [
     "pytest",

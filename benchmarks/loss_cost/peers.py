@@ -1,13 +1,10 @@
-"""The peers as they ship, and pyiqa's networks through our wrap; with downloads patched out, here alone."""
+"""The peers as they ship, and pyiqa's networks through our wrap; without a download."""
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
-import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,46 +12,11 @@ from torch import Tensor, nn
 
 from benchmarks.loss_cost.ours import as_built, bare
 from benchmarks.loss_cost.setting import Built, Contestant, Setting
+from iqaloss.evaluation.panel.measures import dists_network
+from iqaloss.evaluation.panel.trunks import trunks_from
 from iqaloss.integrations.pyiqa import wrap
 
-TRUNKS = {"vgg16": "vgg16_features.fp16.safetensors", "alexnet": "alexnet_features.fp16.safetensors"}
 TOPIQ = {"topiq_nr": "nr", "topiq_fr": "fr"}
-
-
-def _tensors(folder: Path | None, name: str) -> dict[str, Tensor] | None:
-    from safetensors.torch import load_file
-
-    if folder is None or not (folder / name).is_file():
-        return None
-    return {key: value.float() for key, value in load_file(folder / name).items()}
-
-
-@contextlib.contextmanager
-def offline(weights: Path | None) -> Iterator[None]:
-    """Lets torchvision's VGG and AlexNet be built without a download, for peers that want ImageNet weights.
-
-    Their convolutions come from ``weights`` where it has them, and are random otherwise.
-    """
-    from torchvision import models
-
-    def replaced(make: Callable[..., Any], file: str) -> Callable[..., Any]:
-        def build(*_: Any, **__: Any) -> Any:
-            torch.manual_seed(0)
-            network = make(weights=None)
-            tensors = _tensors(weights, file)
-            if tensors is not None:
-                network.features.load_state_dict(tensors)
-            return network
-
-        return build
-
-    with contextlib.ExitStack() as stack:
-        for name, file in TRUNKS.items():
-            stack.callback(setattr, models, name, getattr(models, name))
-            setattr(models, name, replaced(getattr(models, name), file))
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _peer(setting: Setting, network: nn.Module, value: Callable[..., Tensor], options: dict[str, Any]) -> Built:
@@ -76,7 +38,7 @@ def _lpips(net: str) -> Callable[[Setting], Built]:
     def build(setting: Setting) -> Built:
         import lpips
 
-        with offline(setting.weights):
+        with trunks_from(setting.weights, random=True):
             network = lpips.LPIPS(net=net, verbose=False)
         return _peer(setting, network, Tensor.mean, {"normalize": True})
 
@@ -84,20 +46,15 @@ def _lpips(net: str) -> Callable[[Setting], Built]:
 
 
 def _dists(setting: Setting) -> Built:
-    from DISTS_pytorch import DISTS
-
-    with offline(setting.weights):
-        network = DISTS(load_weights=False)
-    tensors = _tensors(setting.weights, "dists_weights.safetensors")
-    if tensors is not None:
-        network.load_state_dict(tensors, strict=False)
+    with trunks_from(setting.weights, random=True):
+        network = dists_network()
     return _peer(setting, network, Tensor.mean, {"require_grad": True})
 
 
 def _torchmetrics(setting: Setting) -> Built:
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
-    with offline(setting.weights):
+    with trunks_from(setting.weights, random=True):
         metric = LearnedPerceptualImagePatchSimilarity("vgg", normalize=True)
 
     def value(score: Tensor) -> Tensor:

@@ -287,16 +287,6 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
 # --- peers ---
 
 
-def test_torchvisions_trunks_are_built_offline_and_put_back(tmp_path: Path) -> None:
-    from torchvision import models
-
-    before = models.alexnet
-    with peers.offline(tmp_path):
-        assert isinstance(models.alexnet(pretrained=True).features, nn.Sequential)
-        assert models.alexnet is not before
-    assert models.alexnet is before
-
-
 def test_pyiqa_as_shipped_differentiates_its_weights_and_ours_does_not() -> None:
     pytest.importorskip("pyiqa", reason="needs pyiqa, which pins other packages: use an environment of its own")
     known = {(one.name, one.mode): one for one in peers.contestants()}

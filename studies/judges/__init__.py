@@ -1,0 +1,1 @@
+"""How judges are made, and how well they agree with people."""

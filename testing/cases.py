@@ -12,7 +12,7 @@ from torch import Tensor
 
 from iqaloss import IQALoss, MDIQALoss, list_scorers
 from iqaloss.losses import LARIQALoss, MoEAGIQALoss, PMTIQALoss, SRIQALoss
-from iqaloss.losses.iqa_loss import MODES
+from iqaloss.losses.loss_terms import MODES
 from iqaloss.losses.mdiqa_loss import FORMS
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.factory import create_tiny

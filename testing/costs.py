@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from iqaloss import IQALoss
-from iqaloss.losses.iqa_loss import EncodedTarget
+from iqaloss.losses.encoded import EncodedTarget
 
 
 def flops(function: Callable[..., Any], *arguments: Any) -> tuple[Counter[str], Any]:

@@ -1,53 +1,78 @@
-"""A target's features, computed once and reused."""
+"""What a loss compares with a prediction, computed of a target once and reused."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
 from iqaloss.losses.inputs import Inputs
+from iqaloss.scorers.base import Request, ScoreOutput
 from iqaloss.scorers.image_checks import check_images
 
 
 @dataclass
 class EncodedTarget:
-    """A target's features, computed once and reused; made by :meth:`IQALoss.encode`.
+    """What a loss compares with a prediction, computed of a target once and reused; made by :meth:`IQALoss.encode`.
 
     Attributes:
-        features: Name to feature map ``[B, C, h, w]``, without gradient.
+        output: What the scorer says of the target, without gradient: feature maps ``[B, C, h, w]``, and the scores
+            where the loss is relative to them.
         shape: Shape of the target images.
-        max_side: The loss's ``max_side``, to which the images were shrunk before.
+        fixed: The options of the loss that change what its scorer sees, such as ``max_side``.
 
     Example:
-        >>> import torch
-        >>> encoded = EncodedTarget({"map": torch.zeros(4, 8, 2, 2)}, (4, 3, 64, 64))
+        >>> encoded = EncodedTarget(ScoreOutput(features={"map": torch.zeros(4, 8, 2, 2)}), (4, 3, 64, 64))
         >>> encoded[1:3].shape
         (2, 3, 64, 64)
     """
 
-    features: dict[str, Tensor] = field(default_factory=dict)
+    output: ScoreOutput = field(default_factory=ScoreOutput)
     shape: tuple[int, ...] = ()
-    max_side: int | None = None
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def features(self) -> dict[str, Tensor]:
+        """Name to feature map."""
+        return self.output.features
 
     def __getitem__(self, rows: slice) -> EncodedTarget:
         """Returns some images of the batch."""
-        features = {name: value[rows] for name, value in self.features.items()}
         count = len(range(*rows.indices(self.shape[0])))
-        return EncodedTarget(features, (count, *self.shape[1:]), self.max_side)
+        return EncodedTarget(
+            each_tensor([self.output], lambda some: some[0][rows]), (count, *self.shape[1:]), self.fixed
+        )
+
+
+def each_tensor(outputs: Sequence[ScoreOutput], make: Callable[[list[Tensor]], Tensor]) -> ScoreOutput:
+    """Makes one output of several that hold the same names, tensor by tensor.
+
+    Example:
+        >>> halves = [ScoreOutput({"sharpness": torch.tensor([value])}) for value in (0.25, 0.5)]
+        >>> each_tensor(halves, torch.cat).dimensions["sharpness"]
+        tensor([0.2500, 0.5000])
+    """
+    first = outputs[0]
+    names = ("dimensions", "features", "extras")
+    found = {
+        kind: {name: make([getattr(one, kind)[name] for one in outputs]) for name in getattr(first, kind)}
+        for kind in names
+    }
+    return ScoreOutput(**found, overall=None if first.overall is None else make([one.score for one in outputs]))
 
 
 def check_target(
-    target: object, shape: Sequence[int], mode: str, names: Sequence[str], inputs: Inputs
+    target: object, shape: Sequence[int], mode: str, request: Request, inputs: Inputs
 ) -> Tensor | EncodedTarget:
     """Returns a target that a prediction can be compared with.
 
     Args:
         target: What the caller gave.
         shape: The prediction's shape.
-        mode: The loss's mode, for messages.
-        names: The feature maps that the loss compares.
+        mode: How the loss looks at the target, for messages.
+        request: What the loss needs of the target.
         inputs: What the loss makes of images.
 
     Raises:
@@ -55,7 +80,7 @@ def check_target(
         ValueError: If there is none, its shape is another than the prediction's, or it was encoded by another loss.
     """
     if target is None:
-        raise ValueError(f'mode="{mode}" compares with a target: call loss_fn(pred, target); mode="nr" needs none')
+        raise ValueError(f'{mode} compares with a target: call loss_fn(pred, target); mode="nr" needs none')
     if not isinstance(target, (Tensor, EncodedTarget)):
         raise TypeError(f"target must be a tensor or loss_fn.encode(target), got {type(target).__name__}")
     if tuple(target.shape) != tuple(shape):
@@ -63,12 +88,27 @@ def check_target(
     if isinstance(target, Tensor):
         check_images(target, inputs.min_side, "target")
         return target
-    missing = [name for name in names if name not in target.features]
+    missing = missing_in(target.output, request)
     if missing:
         raise ValueError(f"the encoded target lacks {', '.join(missing)}; encode it again with this loss")
-    if inputs.crop is not None or target.max_side != inputs.max_side:
-        raise ValueError(
-            f"the target was encoded with max_side={target.max_side} and no crop, and this loss has "
-            f"max_side={inputs.max_side} and crop={inputs.crop}: pass the target's images"
+    if inputs.random or target.fixed != inputs.fixed:
+        was, now = (
+            ", ".join(f"{name}={value}" for name, value in each.items())
+            for each in (target.fixed, {**inputs.fixed, **inputs.random})
         )
+        raise ValueError(f"the target was encoded with {was}, and this loss has {now}: pass the target's images")
     return target
+
+
+def missing_in(output: ScoreOutput, request: Request) -> list[str]:
+    """Names what a request needs and an output lacks.
+
+    Example:
+        >>> missing_in(ScoreOutput({"sharpness": torch.zeros(1)}), Request(True, ("sharpness",), ("map",)))
+        ['score', 'map']
+    """
+    score = ["score"] if request.score and output.overall is None else []
+    wanted = ("dimensions", "features", "extras")
+    return score + [
+        name for kind in wanted for name in getattr(request, kind) or () if name not in getattr(output, kind)
+    ]

@@ -1,9 +1,10 @@
-"""What a scorer gets to see: images in its range, clamped, shrunk or cut; the same for prediction and target."""
+"""What a scorer gets to see: images in its range, shrunk, cut, varied, smoothed; prediction and target alike."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -12,11 +13,26 @@ from torch.nn import functional as F
 
 from iqaloss._errors import check_choice
 from iqaloss._straight_through import straight_through
-from iqaloss.losses.checks import check_count, check_range
+from iqaloss.losses.augment import Augment, Warp, warp
+from iqaloss.losses.blur import gaussian_blur
+from iqaloss.losses.checks import check_count, check_finite, check_range
 
 CLAMPS = ("ste", "clip")
 Places = tuple[Tensor, Tensor]
 """Row indices ``[B, h]`` and column indices ``[B, w]`` of a crop of each image."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What is drawn for a call, the same for prediction and target.
+
+    Attributes:
+        places: Where each image is cut.
+        warp: Which version of each image is scored.
+    """
+
+    places: Places | None = None
+    warp: Warp | None = None
 
 
 @dataclass(frozen=True)
@@ -29,6 +45,8 @@ class Inputs:
             clips them and stops their gradient, None leaves them.
         max_side: Larger images are shrunk until their longer side is this long.
         crop: Larger images are cut to this many pixels square, at a random place.
+        augment: Which random versions of the images are scored.
+        prefilter: Standard deviation, in pixels of what the scorer sees, of the Gaussian that comes last.
         min_side: The shortest side that the scorer takes.
         scorer: The scorer's name, for messages.
 
@@ -42,6 +60,8 @@ class Inputs:
     clamp: str | None = "ste"
     max_side: int | None = None
     crop: int | None = None
+    augment: Augment | None = None
+    prefilter: float | None = None
     min_side: int = 1
     scorer: str = "the scorer"
 
@@ -52,26 +72,51 @@ class Inputs:
             check_choice("clamp", self.clamp, CLAMPS)
         check_count("max_side", self.max_side, self.min_side, f", the side that {self.scorer} needs")
         check_count("crop", self.crop, self.min_side, f", the side that {self.scorer} needs")
+        object.__setattr__(self, "augment", Augment.read(self.augment))
+        if self.prefilter is not None and check_finite("prefilter", self.prefilter) <= 0:
+            raise ValueError(f"prefilter must be None or more than 0 pixels, got {self.prefilter!r}")
 
-    def places(self, shape: Sequence[int], device: torch.device) -> Places | None:
-        """Draws where a batch is cut, or returns None where it is not.
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """The options that an encoded target must share with the loss that it is given to."""
+        return {"max_side": self.max_side, "prefilter": self.prefilter}
+
+    @property
+    def random(self) -> dict[str, Any]:
+        """The options that are on and make every call another."""
+        return {name: value for name in ("crop", "augment") if (value := getattr(self, name)) is not None}
+
+    def check_fixed(self) -> None:
+        """Raises ``ValueError`` where every call is another, so that a target cannot be encoded."""
+        for name, value in self.random.items():
+            why = "cuts at another place" if name == "crop" else "draws another version"
+            raise ValueError(f"a target cannot be encoded with {name}={value}: every call {why}; pass the images")
+
+    def draw(self, shape: Sequence[int], device: torch.device) -> Draw | None:
+        """Draws what is random in a call from torch's generator of the device; None where nothing is.
 
         Args:
             shape: ``[B, 3, H, W]``, before shrinking.
             device: Where the images are.
         """
-        if self.crop is None:
+        if not self.random:
             return None
-        size = shape[2:] if self.max_side is None else shrunk_size(shape[2], shape[3], self.max_side)
-        return crop_places(shape[0], size, self.crop, device)
+        batch, channels, *size = shape
+        if self.max_side is not None:
+            size = [*shrunk_size(size[0], size[1], self.max_side)]
+        places = None
+        if self.crop is not None:
+            places, size = crop_places(batch, size, self.crop, device), [min(self.crop, length) for length in size]
+        shape = (batch, channels, *size)
+        return Draw(places, None if self.augment is None else self.augment.draw(shape, device))
 
-    def prepare(self, images: Tensor, name: str, places: Places | None = None) -> Tensor:
+    def prepare(self, images: Tensor, name: str, draw: Draw | None = None) -> Tensor:
         """Returns what the scorer gets to see of some images.
 
         Args:
             images: ``[B, 3, H, W]`` in the input range.
             name: What they are called in an error.
-            places: Where they are cut, see :meth:`places`.
+            draw: Where they are cut and how they are varied, see :meth:`draw`.
         """
         low, high = self.input_range
         if (low, high) != (0.0, 1.0):
@@ -82,7 +127,11 @@ class Inputs:
             images = straight_through(clamped, images) if self.clamp == "ste" else clamped
         if self.max_side is not None:
             images = shrink(images, self.max_side, self.min_side, name)
-        return images if places is None else take(images, *places)
+        if draw is not None and draw.places is not None:
+            images = take(images, *draw.places)
+        if draw is not None and draw.warp is not None:
+            images = warp(images, *draw.warp)
+        return images if self.prefilter is None else gaussian_blur(images, self.prefilter, name)
 
 
 def shrink(images: Tensor, max_side: int, min_side: int = 1, name: str = "images") -> Tensor:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from iqaloss._errors import check_choice
+from iqaloss.losses.augment import Augment
 from iqaloss.losses.checks import check_finite
 from iqaloss.losses.encoded import EncodedTarget, check_target
-from iqaloss.losses.functional import REDUCTIONS, feature_distance, nr_loss
+from iqaloss.losses.functional import REDUCTIONS
 from iqaloss.losses.guard import FiniteGuard
-from iqaloss.losses.inputs import Inputs, Places
-from iqaloss.losses.micro_batches import WHOLE
+from iqaloss.losses.inputs import Draw, Inputs
+from iqaloss.losses.loss_terms import LossTerms
 from iqaloss.losses.runner import Runner
-from iqaloss.scorers.base import Request, ScoreOutput, Scorer
+from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.factory import create_scorer
 from iqaloss.scorers.image_checks import check_images
 
-MODES = ("nr", "fr", "both")
 
-
-class IQALoss(nn.Module):
+class IQALoss(LossTerms):
     """A frozen image quality scorer as a loss.
 
     No-reference (``mode="nr"``): ``loss_weight * (best - s) / (best - worst)``, which is ``1 - s`` for a
@@ -58,6 +57,13 @@ class IQALoss(nn.Module):
             prediction and target; drawn at every call from torch's generator, after shrinking.
         micro_batch: Scores this many images at a time and keeps their gradient instead of their graph, so that memory
             does not grow with the batch. The gradient is the same; second derivatives are an error.
+        prefilter: Smooths prediction and target with a Gaussian of this many pixels (0.8, say) before scoring, so
+            that a pattern of two to four pixels earns nothing.
+        augment: Scores a random version of each image at every call, the same for prediction and target: names out of
+            ``"flip"``, ``"shift"`` and ``"resize"``, or an :class:`~iqaloss.losses.augment.Augment` with their ranges.
+        relative_to: No-reference terms seen from the target's: ``"target"`` asks for as good as the target and no
+            better, ``"target_signed"`` is the published difference (arXiv 2405.20392). They need a target in mode
+            ``"nr"`` too.
 
     Attributes:
         inputs: What the scorer gets to see: range, clamp, size.
@@ -98,24 +104,21 @@ class IQALoss(nn.Module):
         max_side: int | None = None,
         crop: int | None = None,
         micro_batch: int | None = None,
+        prefilter: float | None = None,
+        augment: Augment | str | Sequence[str] | Mapping[str, Any] | None = None,
+        relative_to: str | None = None,
     ) -> None:
-        super().__init__()
-        self.mode = check_choice("mode", mode, MODES)
-        self.reduction = check_choice("reduction", reduction, REDUCTIONS)
-        self.loss_weight = check_finite("loss_weight", loss_weight)
         if not isinstance(scorer, (str, Scorer)):
             raise TypeError(f"scorer must be a registered name or a Scorer, got {type(scorer).__name__}")
         built = create_scorer(scorer).fold() if isinstance(scorer, str) else scorer
+        super().__init__(Runner(built.freeze(), precision, checkpoint, channels_last, micro_batch), mode, relative_to)
+        self.reduction = check_choice("reduction", reduction, REDUCTIONS)
+        self.loss_weight = check_finite("loss_weight", loss_weight)
         card = built.card
-        self.inputs = Inputs(input_range, clamp, max_side, crop, card.min_side, card.name)
+        self.inputs = Inputs(
+            input_range, clamp, max_side, crop, Augment.read(augment), prefilter, card.min_side, card.name
+        )
         self.guard = FiniteGuard(nonfinite, input_range)
-        # The runner holds the scorer, so that nn.Module registers none: not in state_dict(), parameters() or train().
-        self.runner = Runner(built.freeze(), precision, checkpoint, channels_last, micro_batch)
-
-    @property
-    def scorer(self) -> Scorer:
-        """The frozen scorer."""
-        return self.runner.scorer
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> IQALoss:
         """Lets ``to()``, ``cuda()`` and their like reach the scorer."""
@@ -127,49 +130,16 @@ class IQALoss(nn.Module):
         """Describes the loss in ``repr``."""
         return f"scorer={self.scorer.card.name!r}, mode={self.mode!r}, loss_weight={self.loss_weight:g}"
 
-    # --- what a subclass changes ---
-
-    def nr_request(self) -> Request:
-        """What the no-reference loss needs of the scorer."""
-        return Request(score=True)
-
-    def fr_request(self) -> Request:
-        """What the full-reference loss needs of the scorer for the prediction."""
-        return Request(features=self.compared_features())
-
-    def compared_features(self) -> tuple[str, ...]:
-        """Names of the feature maps that the full-reference loss compares."""
-        return self.scorer.feature_names
-
-    def nr_terms(self, output: ScoreOutput) -> dict[str, Tensor]:
-        """Returns the no-reference terms ``[B]`` by name; they add up to the loss."""
-        worst, best = self.scorer.card.score_range
-        return {"score": nr_loss(output.score, best, worst)}
-
-    def fr_terms(self, output: ScoreOutput, target: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Returns the full-reference terms ``[B]`` by name; they add up to the loss."""
-        names = self.compared_features()
-        factor = self.scorer.card.fr_scale / len(names)
-        return {name: factor * feature_distance(output.features[name], target[name]) for name in names}
-
-    def conditions(self, rows: slice = WHOLE) -> dict[str, Any]:
-        """What the scorer takes beside the images; where that is something for each image, for some of the batch."""
-        return {}
-
-    # --- what a user calls ---
-
     def encode(self, target: Tensor) -> EncodedTarget:
-        """Computes a target's features once, without a graph, to be passed in place of the target.
+        """Computes what is compared of a target once, without a graph, to be passed in place of the target.
 
         Args:
             target: ``[B, 3, H, W]`` in the input range.
         """
         check_images(target, self.scorer.card.min_side, "target")
-        if self.inputs.crop is not None:
-            why = "every call cuts at another place; pass the images"
-            raise ValueError(f"a target cannot be encoded with crop={self.inputs.crop}: {why}")
-        features = self.runner.encode(self, self._prepared(target))
-        return EncodedTarget(features, tuple(target.shape), self.inputs.max_side)
+        self.inputs.check_fixed()
+        output = self.runner.encode(self, self._prepared(target))
+        return EncodedTarget(output, tuple(target.shape), self.inputs.fixed)
 
     def check(self) -> None:
         """Reads what the last call found, and waits for it; what the next call would do, and nothing on a CPU.
@@ -198,7 +168,7 @@ class IQALoss(nn.Module):
         Args:
             pred: The restored images, ``[B, 3, H, W]``.
             target: The true images of the same shape, or what :meth:`encode` made of them; needed for
-                ``"fr"`` and ``"both"``, and ignored for ``"nr"``.
+                ``"fr"``, ``"both"`` and ``relative_to``, and otherwise ignored.
             return_terms: Whether to return the named terms as well.
 
         Returns:
@@ -209,13 +179,13 @@ class IQALoss(nn.Module):
         check_images(pred, self.scorer.card.min_side, "pred")
         self.guard.settle()
         reference = None
-        if self.mode != "nr":
-            reference = check_target(target, pred.shape, self.mode, self.compared_features(), self.inputs)
-        places = self.inputs.places(pred.shape, pred.device)
+        if self.compares:
+            reference = check_target(target, pred.shape, self.looks_at, self.target_request(), self.inputs)
+        draw = self.inputs.draw(pred.shape, pred.device)
         images = self.guard.admit(pred.to(self.scorer.mean.dtype), "pred")
-        images = self.inputs.prepare(images, "pred", places)
+        images = self.inputs.prepare(images, "pred", draw)
         if isinstance(reference, Tensor):
-            reference = self._prepared(reference, places)
+            reference = self._prepared(reference, draw)
         terms, values = self.runner.terms_of(self, images, reference)
         values = self.guard.finite(terms, values, pred)
         loss = self.loss_weight * REDUCTIONS[self.reduction](values)
@@ -224,24 +194,7 @@ class IQALoss(nn.Module):
         reduce = REDUCTIONS["sum" if self.reduction == "sum" else "mean"]
         return loss, {name: self.loss_weight * reduce(term.detach()) for name, term in terms.items()}
 
-    # --- what the runner asks ---
-
-    def request(self) -> Request:
-        """What the mode needs of the scorer for the prediction."""
-        if self.mode == "nr":
-            return self.nr_request()
-        return self.fr_request() if self.mode == "fr" else self.nr_request() | self.fr_request()
-
-    def terms(self, output: ScoreOutput, reference: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Returns the mode's terms ``[B]`` by name, of what the scorer says and the target's features."""
-        if self.mode == "nr":
-            return self.nr_terms(output)
-        if self.mode == "fr":
-            return self.fr_terms(output, reference)
-        both = {"nr": self.nr_terms(output), "fr": self.fr_terms(output, reference)}
-        return {f"{kind}_{name}": term for kind, terms in both.items() for name, term in terms.items()}
-
-    def _prepared(self, target: Tensor, places: Places | None = None) -> Tensor:
+    def _prepared(self, target: Tensor, draw: Draw | None = None) -> Tensor:
         with torch.no_grad():
             images = self.guard.admit(target.to(self.scorer.mean.dtype), "target")
-            return self.inputs.prepare(images, "target", places)
+            return self.inputs.prepare(images, "target", draw)

@@ -14,7 +14,7 @@ from torch.utils import checkpoint as checkpointing
 
 from iqaloss._errors import check_choice
 from iqaloss.losses.checks import check_count, check_switch
-from iqaloss.losses.encoded import EncodedTarget
+from iqaloss.losses.encoded import EncodedTarget, each_tensor
 from iqaloss.losses.micro_batches import WHOLE, Terms, rows_of, score_in_micro_batches
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.layers.stacked import StackedLinear
@@ -31,16 +31,16 @@ class Asks(Protocol):
         """What is computed of the prediction."""
         ...
 
-    def compared_features(self) -> tuple[str, ...]:
-        """Which feature maps are computed of the target."""
+    def target_request(self) -> Request:
+        """What is computed of the target."""
         ...
 
     def conditions(self, rows: slice) -> dict[str, Any]:
         """What the scorer takes beside some images of the batch."""
         ...
 
-    def terms(self, output: ScoreOutput, reference: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The terms ``[B]`` by name, of what the scorer says and the target's features."""
+    def terms(self, output: ScoreOutput, reference: ScoreOutput) -> dict[str, Tensor]:
+        """The terms ``[B]`` by name, of what the scorer says of prediction and target."""
         ...
 
 
@@ -82,7 +82,7 @@ class Runner:
         Args:
             loss: What is asked, and what becomes of the answer.
             images: The prepared prediction.
-            target: The prepared target, its features, or None.
+            target: The prepared target, what was computed of it, or None.
             rows: Where the images stand in the batch; None: they are all of it, and cut into micro-batches.
         """
         if rows is None and self.micro_batch is not None:
@@ -92,21 +92,21 @@ class Runner:
                 self.micro_batch,
             )
         rows = rows or WHOLE
-        reference: Mapping[str, Tensor] = {} if target is None else self.reference(loss, target, rows)
+        reference = ScoreOutput() if target is None else self.reference(loss, target, rows)
         terms = loss.terms(self.run(images, loss.request(), loss.conditions(rows)), reference)
         return terms, torch.stack([*terms.values()]).sum(0)
 
-    def reference(self, loss: Asks, target: Tensor | EncodedTarget, rows: slice) -> dict[str, Tensor]:
+    def reference(self, loss: Asks, target: Tensor | EncodedTarget, rows: slice) -> ScoreOutput:
         """Returns what a target's prediction is compared with, without a graph."""
         if isinstance(target, EncodedTarget):
-            return target.features
+            return target.output
         with torch.no_grad():
-            return self.run(target, Request(features=loss.compared_features()), loss.conditions(rows)).features
+            return self.run(target, loss.target_request(), loss.conditions(rows))
 
-    def encode(self, loss: Asks, target: Tensor) -> dict[str, Tensor]:
-        """Returns the features of a prepared target, without a graph, computed in micro-batches where chosen."""
+    def encode(self, loss: Asks, target: Tensor) -> ScoreOutput:
+        """Returns what is compared of a prepared target, without a graph, computed in micro-batches where chosen."""
         found = [self.reference(loss, target[rows], rows) for rows in rows_of(len(target), self.micro_batch)]
-        return {name: torch.cat([each[name] for each in found]) for name in found[0]} if found[1:] else found[0]
+        return each_tensor(found, torch.cat) if found[1:] else found[0]
 
     def run(self, images: Tensor, request: Request, conditions: Mapping[str, Any]) -> ScoreOutput:
         """Runs the scorer on prepared images ``[B, 3, H, W]`` in ``[0, 1]``."""

@@ -189,7 +189,7 @@ def test_an_encoded_target_is_seen_as_the_prediction_is() -> None:
     with pytest.raises(ValueError, match=r"cannot be encoded with augment=Augment\(flip=True.*draws another version"):
         loss_with(augment="flip").encode(target)
     encoded = loss_with().encode(target)
-    with pytest.raises(ValueError, match="augment=Augment.*pass the target's images"):
+    with pytest.raises(ValueError, match=r"augment=Augment.*pass the target's images"):
         loss_with(augment="flip")(pred, encoded)
     with pytest.raises(ValueError, match=r"encoded with.*prefilter=None.*this loss has.*prefilter=0.8"):
         loss_with(prefilter=0.8)(pred, encoded)

@@ -66,7 +66,7 @@ def test_it_needs_a_target_that_fits() -> None:
     pred, target = random_pair(loss)
     with pytest.raises(ValueError, match='relative_to="target" compares with a target'):
         loss(pred)
-    with pytest.raises(ValueError, match="encoded target lacks brightness, .*encode it again with this loss"):
+    with pytest.raises(ValueError, match=r"encoded target lacks brightness, .*encode it again with this loss"):
         loss(pred, plain.encode(target))
     with pytest.raises(ValueError, match='relative_to="target" is about no-reference terms, which mode="fr" has not'):
         loss_with(mode="fr", relative_to="target")

@@ -180,7 +180,7 @@ class IQALoss(LossTerms):
         self.guard.settle()
         reference = None
         if self.compares:
-            reference = check_target(target, pred.shape, self.looks_at, self.target_request(), self.inputs)
+            reference = check_target(target, pred.shape, self._looks_at, self.target_request(), self.inputs)
         draw = self.inputs.draw(pred.shape, pred.device)
         images = self.guard.admit(pred.to(self.scorer.mean.dtype), "pred")
         images = self.inputs.prepare(images, "pred", draw)

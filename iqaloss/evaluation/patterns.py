@@ -18,8 +18,8 @@ NEAR, FAR = 3, 5
 """Neighbours of a line are the bins at this distance; the line itself takes the bins next to it, as Hann's does."""
 
 LUMA = (0.299, 0.587, 0.114)
-ROUNDING = (1 / 255) ** 2 / 12
-"""Variance of rounding to 8 bits: what is below counts as nothing."""
+FLOOR = (1 / 255) ** 2
+"""Variance of noise of one level of 8 bits, which is added to every spectrum: what is far below counts as nothing."""
 
 
 def luminance(images: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ def mean_spectrum(planes: Tensor, side: int) -> Tensor:
     taper = torch.hann_window(side, dtype=planes.dtype, device=planes.device)
     taper = taper[:, None] * taper
     power = torch.fft.fft2(windows * taper).abs().square().mean(dim=1)
-    return power / taper.square().sum() + ROUNDING
+    return power / taper.square().sum() + FLOOR
 
 
 def line_power(images: Tensor) -> Tensor:

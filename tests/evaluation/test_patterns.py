@@ -46,7 +46,7 @@ def test_noise_and_blur_are_no_patterns() -> None:
         assert pattern_rise(torch.stack([gaussian_blur(image, sigma) for image in clean]), clean).mean() < 4
 
 
-def test_what_rounding_hides_counts_as_nothing() -> None:
+def test_what_nobody_sees_counts_as_nothing() -> None:
     flat = torch.full((1, 3, 64, 64), 0.5)
     assert pattern_power(flat + 1e-5 * pattern(64, 2, 2)).item() < 3
 

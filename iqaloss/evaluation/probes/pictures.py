@@ -26,13 +26,16 @@ def silent(what: str, done: int, total: int) -> None:
     """Reports to nobody."""
 
 
-def read_pictures(folder: str | Path, limit: int | None = None, side: int | None = SIDE) -> list[Tensor]:
+def read_pictures(
+    folder: str | Path, limit: int | None = None, side: int | None = SIDE, most: int | None = None
+) -> list[Tensor]:
     """Reads photographs, in the order of their names, as float RGB ``[3, H, W]`` in [0, 1].
 
     Args:
         folder: Folder of images; folders in it are read too.
         limit: Most pictures to read; all by default.
         side: Side of the centre squares to cut out; smaller photographs are left out. None takes them whole.
+        most: Takes the middles, up to this side, of photographs that are larger than ``side``, in place of squares.
 
     Raises:
         FileNotFoundError: If there is no such folder, or no picture in it that is large enough.
@@ -49,7 +52,8 @@ def read_pictures(folder: str | Path, limit: int | None = None, side: int | None
         if side is None:
             pictures.append(image)
         elif min(image.shape[1:]) >= side:
-            pictures.append(center(image, side, side))
+            height, width = (min(extent, most or side) for extent in image.shape[1:])
+            pictures.append(center(image, height, width))
     if not pictures:
         size = "" if side is None else f" with sides of at least {side} pixels"
         raise FileNotFoundError(f"{root} holds no picture{size}")

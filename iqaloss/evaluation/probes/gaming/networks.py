@@ -53,7 +53,7 @@ class Upscaler(nn.Module):
         )
         self.tail = nn.Conv2d(width, 3 * SCALE**2, 3, padding=1)
         nn.init.zeros_(self.tail.weight)
-        nn.init.zeros_(self.tail.bias)
+        nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> Tensor:
         """Returns images four times as large; not clipped."""

@@ -112,7 +112,7 @@ def test_what_is_wrong_is_said(clean: Path, tmp_path: Path, capsys: pytest.Captu
         (["mdiqa-mobile", "--clean", str(clean), "--images", str(clean)], "one of the two"),
         (["mdiqa-mobile", "--clean", str(clean), "--quick"], "--quick is for a loss"),
         (["MDIQALos", "--images", str(clean)], "did you mean 'MDIQALoss'"),
-        (["MDIQALoss(mode=rf)", "--images", str(clean)], "did you mean 'fr'"),
+        (["MDIQALoss(mode=rf)", "--images", str(clean)], "unknown mode 'rf'"),
         (["MDIQALoss", "--images", str(tmp_path / "none")], "no such folder"),
         (["MDIQALoss", "--images", str(tmp_path)], "holds no picture"),
         (["MDIQALoss", "--images", str(clean), "--side", "64", "--panel", str(tmp_path / "none")], "panel's weights"),

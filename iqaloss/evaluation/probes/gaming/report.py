@@ -111,7 +111,8 @@ def table(found: GamingReport) -> list[str]:
 
 
 def _line(row: Row, gains: list[str], prices: list[str], judges: list[str]) -> str:
-    judged = [f"{row.panel[name]:.{2 if JUDGES[name].higher_is_better else 3}f}" for name in judges]
+    digits = {name: 2 if JUDGES[name].higher_is_better else 3 for name in judges}
+    judged = [f"{round(row.panel[name], digits[name]) + 0.0:.{digits[name]}f}" for name in judges]  # no minus zero
     cells = [row.name, f"{row.score:.3f}", *gains, *judged, *prices, f"{row.pattern:.1f}", f"{row.variation:.4f}"]
     return f"| {' | '.join(cells)} |"
 

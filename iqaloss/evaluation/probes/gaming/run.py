@@ -6,6 +6,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from iqaloss.evaluation.panel import Panel
@@ -96,13 +97,28 @@ def probe_loss(
         panel: Who judges.
         sizes: How much is done.
         report: Is told how far it is.
-        seed: Of patches and networks.
+        seed: Of patches, networks, and what the loss draws.
 
     Raises:
         ValueError: For fewer than two photographs, one that is too small, or a panel without a perceptual judge.
     """
     check_panel(panel)
     shown, learned = divide(photographs, sizes)
+    with torch.random.fork_rng(range(torch.cuda.device_count())):  # a loss may draw its crops and versions
+        torch.manual_seed(seed)
+        return _probe(subject, plain, shown, learned, panel, sizes, report, seed)
+
+
+def _probe(
+    subject: Subject,
+    plain: Subject | None,
+    shown: Tensor,
+    learned: Sequence[Tensor],
+    panel: Panel,
+    sizes: Sizes,
+    report: Report,
+    seed: int,
+) -> GamingReport:
     ruler = Ruler(subject, panel, shown)
     upscales = enlarge(shrink(shown))
     started = {"photographs": ruler.measure(shown), "bicubic upscales": ruler.measure(upscales)}

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from iqaloss import create_scorer, list_scorers
 from iqaloss._files import write_text
 from iqaloss.scorers.cards import ScorerCard
 from iqaloss.scorers.registry import entry
+from testing.costs import total_flops
 
 ROOT = Path(__file__).parents[1]
 COUNTS = ROOT / "benchmarks" / "results" / "scorer_costs.json"
@@ -41,9 +41,9 @@ _BETWEEN = re.compile(r"(<!-- scorers -->\n).*?(<!-- /scorers -->)", re.DOTALL)
 def count(name: str, side: int = SIDE) -> dict[str, int]:
     """Parameters and multiply-accumulates for one image."""
     scorer = create_scorer(name, weights=None, frozen=True)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        scorer(torch.rand(1, 3, side, side))
-    return {"parameters": sum(p.numel() for p in scorer.parameters()), "macs": counter.get_total_flops() // 2}
+    with torch.no_grad():
+        flops, _ = total_flops(scorer, torch.rand(1, 3, side, side))
+    return {"parameters": sum(p.numel() for p in scorer.parameters()), "macs": flops // 2}
 
 
 def table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> str:

@@ -24,11 +24,10 @@ run on the machine.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 # The profiler's library logs every start and stop unless told otherwise before it is loaded.
@@ -38,8 +37,9 @@ import torch
 
 from benchmarks.loss_cost.report import markdown
 from benchmarks.loss_cost.rows import Row, read, write
-from benchmarks.loss_cost.runner import Progress, Runner, Size, everyone
+from benchmarks.loss_cost.runner import Runner, Size, everyone
 from benchmarks.loss_cost.setting import DEVICES, PRECISIONS, Contestant, Setting, default_weights
+from iqaloss._progress import Stages
 from scorer_recipes.mdiqa_mobile.speed import keep_memory
 
 SIDES, BATCHES = (64, 128, 256, 512), (1, 4, 16)
@@ -125,27 +125,7 @@ def chosen(options: argparse.Namespace) -> list[Contestant]:
     return [one for one in found if any(text in one.name for text in options.only)]
 
 
-@contextlib.contextmanager
-def shown() -> Iterator[Progress]:
-    """Shows a progress bar on standard error."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=0)
-        total = 0
-
-        def begin(text: str, ticks: int) -> None:
-            nonlocal total
-            total += ticks
-            bar.update(task, description=text, total=total)
-
-        yield Progress(begin, lambda: bar.advance(task), bar.console.print)
-
-
-def measure(options: argparse.Namespace, progress: Progress) -> tuple[list[Row], dict[str, str]]:
+def measure(options: argparse.Namespace, progress: Stages) -> tuple[list[Row], dict[str, str]]:
     """Measures what the options ask for; returns all rows, and what was left out and why."""
     rows = read(options.json) if options.resume or options.render else []
     left_out: dict[str, str] = {}
@@ -176,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.keep_memory:
         keep_memory()
     warnings.filterwarnings("ignore")  # the peers' own
-    with shown() as progress:
+    with Stages() as progress:
         rows, left_out = measure(options, progress)
     shown_options = [text for text in given if text not in ("--resume", "--render")]
     page = markdown(rows, left_out, " ".join(["python -m benchmarks.loss_cost", *shown_options]))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib.util
+import itertools
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,7 @@ from benchmarks.loss_cost import ours, peers, training
 from benchmarks.loss_cost.measure import RUNS, Step, count, peak, race
 from benchmarks.loss_cost.rows import Row
 from benchmarks.loss_cost.setting import Built, Contestant, Setting, images
+from iqaloss._progress import Stages
 from testing.costs import StepCosts
 
 PEERS_FILE = "benchmarks/loss_cost/peers.txt"
@@ -43,21 +46,6 @@ def everyone() -> list[Contestant]:
 
 
 @dataclass
-class Progress:
-    """What a run tells while it goes on.
-
-    Attributes:
-        begin: Called with what is done at a size, and how many ticks that takes.
-        tick: Called after each of them.
-        say: Called with a line of text.
-    """
-
-    begin: Callable[[str, int], None] = lambda text, ticks: None
-    tick: Callable[[], None] = lambda: None
-    say: Callable[[str], None] = lambda text: None
-
-
-@dataclass
 class Runner:
     """Measures contestants in one setting.
 
@@ -67,7 +55,7 @@ class Runner:
         rounds: Rounds of each of the two runs.
         budget: Seconds for the rounds of one size.
         save: Called after every size.
-        progress: Whom to tell.
+        progress: Whom to tell how far it is.
         left_out: Title and, if it was one size alone, its name, to the reason; what was not measured.
     """
 
@@ -76,7 +64,7 @@ class Runner:
     rounds: int
     budget: float
     save: Callable[[], None] = lambda: None
-    progress: Progress = field(default_factory=Progress)
+    progress: Stages = field(default_factory=lambda: Stages(shown=False))
     left_out: dict[str, str] = field(default_factory=dict)
     _built: dict[str, Built] = field(default_factory=dict)
 
@@ -111,26 +99,26 @@ class Runner:
     def _leave_out(self, what: str, reason: str) -> None:
         if what not in self.left_out:
             self.left_out[what] = reason
-            self.progress.say(f"left out: {what}: {reason}")
+            if self.progress.shown:
+                sys.stderr.write(f"left out: {what}: {reason}\n")
 
     def _size(self, contestants: Sequence[Contestant], size: Size) -> None:
         if not contestants:
             return
         per_run = [min(one.rounds or self.rounds, self.rounds) for one in contestants]
         where = f"{size.side}x{size.side}, batch {size.batch}, {self.setting.precision}"
-        self.progress.begin(where, len(contestants) + RUNS * sum(per_run))
+        total = len(contestants) + RUNS * sum(per_run)
+        done = itertools.count(1)
         ready: list[tuple[Contestant, Step, StepCosts, int]] = []
         for contestant in contestants:
-            self.progress.begin(f"{where}: counting {contestant.title}", 0)
             prepared = self._prepare(contestant, size)
-            self.progress.tick()
+            self.progress(where, next(done), total, f"counted {contestant.title}")
             if prepared is not None:
                 ready.append((contestant, *prepared))
         if not ready:
             return
-        self.progress.begin(f"{where}: timing", 0)
         steps = [(step, contestant.rounds) for contestant, step, _, _ in ready]
-        race(steps, self.setting, self.rounds, self.budget, self.progress.tick)
+        race(steps, self.setting, self.rounds, self.budget, lambda: self.progress(where, next(done), total, "timing"))
         for contestant, step, counts, most in ready:
             self.rows.append(
                 Row(

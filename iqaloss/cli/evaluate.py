@@ -127,10 +127,10 @@ def _open(
     library: Library,
 ) -> tuple[str, Source]:
     """Returns the name and the images of a rated set, with human scores that are higher for the better image."""
-    from iqaloss.data.open import StreamedSet, open_rated, rated_source
+    from iqaloss.data.open import SequentialSet, open_rated, rated_source
 
     opened = open_rated(data, images, layout=layout, splits=splits, skip_bad=skip_bad, library=library)
-    if isinstance(opened, StreamedSet):
+    if isinstance(opened, SequentialSet):
         if dimension is not None:
             raise ValueError(f"--dimension needs a table or a published set, not {data}")
         return opened.name, opened.source

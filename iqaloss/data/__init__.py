@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from iqaloss.data.library import Library
     from iqaloss.data.manifest import Manifest, ManifestError
-    from iqaloss.data.open import StreamedSet, open_images, open_rated
+    from iqaloss.data.open import SequentialSet, open_images, open_rated
     from iqaloss.data.scales import Scale
 
-__all__ = ["Library", "Manifest", "ManifestError", "Scale", "StreamedSet", "open_images", "open_rated"]
+__all__ = ["Library", "Manifest", "ManifestError", "Scale", "SequentialSet", "open_images", "open_rated"]
 
 _MODULES = {
     "Library": "library",
     "Manifest": "manifest",
     "ManifestError": "manifest",
     "Scale": "scales",
-    "StreamedSet": "open",
+    "SequentialSet": "open",
     "open_images": "open",
     "open_rated": "open",
 }

@@ -116,7 +116,7 @@ class ManifestDataset(Dataset[dict[str, Any]]):
 
     An item is a dict: ``image`` ``[3, H, W]`` float in [0, 1] (``[crops, 3, H, W]`` for several crops), ``score``
     (scalar, [0, 1], higher is better), ``dimensions`` ``[D]`` in the order of ``targets``, ``index``; and where the
-    manifest has them ``std``, ``prompt``, ``reference`` (cropped like the image). With ``views`` there is one more
+    manifest has them ``std``, ``prompt``, ``reference`` (cropped like the image). With ``versions`` there is one more
     entry for each, drawn on its own.
 
     Every draw is a function of (seed, epoch, index) alone, so that a run that stopped goes on with the same crops
@@ -126,7 +126,7 @@ class ManifestDataset(Dataset[dict[str, Any]]):
         manifest: The images and scores.
         transform: What happens to an image.
         targets: Names of the dimensions to return; all of the manifest's by default.
-        views: Further versions of the image by name, such as a resized one beside a crop.
+        versions: Further versions of the image by name, such as a resized one beside a crop.
         with_reference: Whether to load reference images.
         seed: Seed of crops and flips.
 
@@ -141,13 +141,13 @@ class ManifestDataset(Dataset[dict[str, Any]]):
         transform: Transform | None = None,
         *,
         targets: Sequence[str] | None = None,
-        views: Mapping[str, Transform] | None = None,
+        versions: Mapping[str, Transform] | None = None,
         with_reference: bool = False,
         seed: int = 0,
     ) -> None:
         self.manifest = manifest
         self.transform = transform or Transform()
-        self.views = dict(views or {})
+        self.versions = dict(versions or {})
         self.targets = tuple(manifest.dimensions if targets is None else targets)
         self.seed = seed
         if with_reference and manifest.references is None:
@@ -168,9 +168,9 @@ class ManifestDataset(Dataset[dict[str, Any]]):
         """Sets the epoch that crops and flips are drawn for."""
         self._epoch.fill_(epoch)
 
-    def generator(self, index: int, stream: int = 0) -> torch.Generator:
-        """Returns the random generator of an item in the current epoch."""
-        words = np.random.SeedSequence([self.seed, int(self._epoch), index, stream]).generate_state(2, np.uint32)
+    def generator(self, index: int, version: int = 0) -> torch.Generator:
+        """Returns the random generator of an item, or of one of its further versions, in the current epoch."""
+        words = np.random.SeedSequence([self.seed, int(self._epoch), index, version]).generate_state(2, np.uint32)
         return torch.Generator().manual_seed(int(words[0]) << 31 ^ int(words[1]))
 
     def __getitem__(self, index: int) -> dict[str, Any]:
@@ -187,8 +187,8 @@ class ManifestDataset(Dataset[dict[str, Any]]):
         item["image"] = out[0]
         if len(out) == 2:
             item["reference"] = out[1]
-        for stream, (name, view) in enumerate(self.views.items(), start=1):
-            item[name] = view([image], self.generator(index, stream))[0]
+        for number, (name, transform) in enumerate(self.versions.items(), start=1):
+            item[name] = transform([image], self.generator(index, number))[0]
         if self._dimensions is not None:
             item["dimensions"] = self._dimensions[index]
         if self._stds is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def open_image(content: str | Path | bytes, name: str | None = None) -> Image:
 
 def to_bytes_tensor(image: Image) -> Tensor:
     """Returns an 8-bit RGB image as uint8 ``[3, H, W]``."""
-    return torch.from_numpy(np.asarray(image, np.uint8).copy()).permute(2, 0, 1).contiguous()
+    pixels = torch.from_numpy(np.asarray(image, np.uint8).copy())
+    return rearrange(pixels, "row column channel -> channel row column").contiguous()
 
 
 def to_tensor(image: Image) -> Tensor:

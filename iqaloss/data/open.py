@@ -25,8 +25,8 @@ _SHARDS = (".tar", ".tar.gz", ".tgz")
 
 
 @dataclass(frozen=True)
-class StreamedSet:
-    """Rated images that are read as a stream, because they lie in shards or inside Parquet files.
+class SequentialSet:
+    """Rated images that are read in sequence, because they lie in shards or inside Parquet files.
 
     They can be scored and evaluated; a training needs a table or a published set.
 
@@ -49,7 +49,7 @@ def open_images(spec: str | Path, images: str | Path | None = None) -> Source:
         images: Folder that the names in lists and Parquet files are relative to; the file's own by default.
 
     Returns:
-        A stream of items that can be read again from its start, in the same order.
+        Items that can be read again from its start, in the same order.
 
     Raises:
         FileNotFoundError: If nothing is there.
@@ -95,7 +95,7 @@ def open_rated(
     skip_bad: bool = False,
     check: str = "header",
     library: Library | None = None,
-) -> Manifest | StreamedSet:
+) -> Manifest | SequentialSet:
     """Opens images with human scores: a table, a published set, or shards.
 
     A table (.csv, .tsv, .txt, .xlsx, .parquet) needs an image and a score column; ``std``, ``reference``, ``prompt``,
@@ -118,11 +118,11 @@ def open_rated(
         name: Name of the set; the file's or the layout's own by default.
         skip_bad: Leave bad rows out (``Manifest.skipped`` lists them) instead of raising.
         check: How hard to look at each image: ``"none"``, ``"exists"``, ``"header"`` (opens it) or ``"decode"``. Images
-            of a stream are looked at when they are read.
+            read in sequence are looked at when they are read.
         library: Remembers what was read before, for several data sets over one table.
 
     Returns:
-        A :class:`~iqaloss.data.manifest.Manifest`; for shards a :class:`StreamedSet`.
+        A :class:`~iqaloss.data.manifest.Manifest`; for shards a :class:`SequentialSet`.
 
     Raises:
         FileNotFoundError: If there is nothing.
@@ -142,9 +142,9 @@ def open_rated(
         "dimensions": dimensions,
     }
     check_choice("check", check, CHECKS)
-    if layout is None and is_streamed(path):
-        _refuse(given, ("layout", "splits", "scale", "lower_is_better", "dimensions"), data, "read as a stream")
-        return StreamedSet(name or path.name.split(".")[0].strip("*") or "data", open_images(data, images))
+    if layout is None and is_sequential(path):
+        _refuse(given, ("layout", "splits", "scale", "lower_is_better", "dimensions"), data, "read in sequence")
+        return SequentialSet(name or path.name.split(".")[0].strip("*") or "data", open_images(data, images))
     if path.is_dir():
         chosen = layout or _layout_of(path, known)
         if chosen is not None:
@@ -177,11 +177,11 @@ def open_rows(data: str | Path, images: str | Path | None = None, **options: obj
     """Opens rated images whose rows can be held and drawn from, as a training needs; see :func:`open_rated`.
 
     Raises:
-        ValueError: If the data can only be read as a stream.
+        ValueError: If the data can only be read in sequence.
     """
     opened = open_rated(data, images, **options)  # type: ignore[arg-type]
-    if isinstance(opened, StreamedSet):
-        raise ValueError(f"{data} is read as a stream, which can be evaluated; training needs a table or a folder")
+    if isinstance(opened, SequentialSet):
+        raise ValueError(f"{data} is read in sequence, which can be evaluated; training needs a table or a folder")
     return opened
 
 
@@ -193,14 +193,14 @@ def rated_source(manifest: Manifest, dimension: str | None = None) -> Source:
     return Files(manifest.images, target.tolist(), manifest.groups, manifest.prompts)
 
 
-def is_streamed(path: Path) -> bool:
-    """Whether rated images are read as a stream: shards, patterns, or Parquet files that hold the images."""
+def is_sequential(path: Path) -> bool:
+    """Whether rated images are read in sequence: shards, patterns, or Parquet files that hold the images."""
     if path.is_dir():
-        return any(_streams(file) for file in path.iterdir())
-    return _streams(path) if path.is_file() else any(char in path.name for char in "*{")
+        return any(_in_sequence(file) for file in path.iterdir())
+    return _in_sequence(path) if path.is_file() else any(char in path.name for char in "*{")
 
 
-def _streams(path: Path) -> bool:
+def _in_sequence(path: Path) -> bool:
     return path.name.endswith(_SHARDS) or (path.suffix.lower() == ".parquet" and holds_images(path))
 
 

@@ -1,4 +1,4 @@
-"""Parquet files as a stream: columns of image files, or of the encoded images themselves."""
+"""Parquet files, read in sequence: columns of image files, or of the encoded images themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WebDataset shards, read as a stream: images with their labels out of tar files."""
+"""WebDataset shards, read in sequence: images with their labels out of tar files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images as a stream that can be read again: files, folders, lists, and several of them one after the other."""
+"""Images in a sequence that can be read again: files, folders, lists, and several of them one after the other."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Item:
 
 
 Source = Iterable[Item]
-"""A stream of items that can be read again from its start, in the same order."""
+"""Items that can be read again from its start, in the same order."""
 
 
 def file_item(

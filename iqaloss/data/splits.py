@@ -19,25 +19,25 @@ def group_order(groups: Sequence[str], seed: int | str = 0) -> list[str]:
 
 
 def split_rows(groups: Sequence[str], fractions: Mapping[str, float], seed: int | str = 0) -> dict[str, list[int]]:
-    """Splits rows into named parts by their groups.
+    """Splits rows into named shares by their groups.
 
-    Whole groups, in a seeded order, fill the parts one after the other; each gets at least one group. With groups of
-    different sizes the parts' sizes are as near to the fractions as whole groups allow.
+    Whole groups, in a seeded order, fill the shares one after the other; each gets at least one group. With groups of
+    different sizes the shares' sizes are as near to the fractions as whole groups allow.
 
     Args:
         groups: Group of each row.
-        fractions: Share of the rows of each part, by name; they must add up to 1.
+        fractions: How much of the rows each share gets, by name; they must add up to 1.
         seed: Another seed, another split.
 
     Returns:
-        Row numbers of each part, in the rows' order.
+        Row numbers of each share, in the rows' order.
 
     Raises:
-        ValueError: If a fraction is not positive, they do not add up to 1, or there are fewer groups than parts.
+        ValueError: If a fraction is not positive, they do not add up to 1, or there are fewer groups than shares.
 
     Example:
-        >>> parts = split_rows(["a", "a", "b", "c"], {"train": 0.75, "val": 0.25})
-        >>> len(parts["train"]) + len(parts["val"])
+        >>> shares = split_rows(["a", "a", "b", "c"], {"train": 0.75, "val": 0.25})
+        >>> len(shares["train"]) + len(shares["val"])
         4
     """
     if not fractions or any(not share > 0 for share in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
@@ -46,22 +46,22 @@ def split_rows(groups: Sequence[str], fractions: Mapping[str, float], seed: int 
     for row, group in enumerate(groups):
         rows_of.setdefault(group, []).append(row)
     if len(rows_of) < len(fractions):
-        raise ValueError(f"{len(rows_of)} content groups cannot be split into {len(fractions)} parts without a leak")
+        raise ValueError(f"{len(rows_of)} content groups cannot be split into {len(fractions)} shares without a leak")
     order = group_order(groups, seed)
-    parts: dict[str, list[int]] = {name: [] for name in fractions}
+    shares: dict[str, list[int]] = {name: [] for name in fractions}
     names, target, filled, start = list(fractions), 0.0, 0, 0
     for position, name in enumerate(names):
         target += fractions[name] * len(groups)
         later = len(names) - position - 1
         while start < len(order) - later:
             size = len(rows_of[order[start]])
-            # A group goes to the part that it brings nearer to its share.
-            if later and parts[name] and abs(filled + size - target) > abs(filled - target):
+            # A group goes where it brings the rows nearer to what was asked for.
+            if later and shares[name] and abs(filled + size - target) > abs(filled - target):
                 break
-            parts[name].extend(rows_of[order[start]])
+            shares[name].extend(rows_of[order[start]])
             filled += size
             start += 1
-    return {name: sorted(rows) for name, rows in parts.items()}
+    return {name: sorted(rows) for name, rows in shares.items()}
 
 
 def split_manifest(manifest: Manifest, fractions: Mapping[str, float], seed: int | str = 0) -> dict[str, Manifest]:
@@ -83,5 +83,5 @@ def folds(groups: Sequence[str], count: int, seed: int | str = 0) -> list[list[i
         >>> sorted(sum(folds(["a", "b", "c", "c"], 2), []))
         [0, 1, 2, 3]
     """
-    parts = split_rows(groups, {str(fold): 1.0 / count for fold in range(count)}, seed)
-    return list(parts.values())
+    shares = split_rows(groups, {str(fold): 1.0 / count for fold in range(count)}, seed)
+    return list(shares.values())

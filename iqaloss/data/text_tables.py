@@ -1,4 +1,4 @@
-"""Separated text, read as a stream: which separator it has, its header, its rows with their lines."""
+"""Separated text, read row by row: which separator it has, its header, its rows with their lines."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from scorer_recipes.mdiqa_mobile.evaluate import crop_agreement, human_agreement
 from scorer_recipes.mdiqa_mobile.pictures import draw_failures
 from scorer_recipes.mdiqa_mobile.recipe import Recipe
 from scorer_recipes.mdiqa_mobile.speed import keep_memory
+from testing.costs import total_flops
 
 NAME = "mdiqa-mobile"
 FILE = f"{NAME}.safetensors"
@@ -75,11 +76,9 @@ def agreement(scorer: Scorer, given: argparse.Namespace, progress: Stages) -> di
 
 def gmacs(scorer: Scorer) -> float:
     """Returns the billions of multiply-accumulates that scoring a 256x256 image takes."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        scorer(torch.zeros(1, 3, 256, 256))
-    return counter.get_total_flops() / 2e9
+    with torch.no_grad():
+        flops, _ = total_flops(scorer, torch.zeros(1, 3, 256, 256))
+    return flops / 2e9
 
 
 def shipped() -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iqaloss.evaluation.agreement.bootstrap import resamples
-from iqaloss.evaluation.agreement.correlations import plcc, srcc
+from iqaloss.evaluation.agreement.correlations import plcc, row_srcc, srcc
 from studies.ablations.protocols import Study
 
 REPEATS = 1000
@@ -76,8 +76,7 @@ def difference(first: Sequence[Result], second: Sequence[Result], repeats: int =
         [
             np.mean(
                 [
-                    _rank_correlations(a.predicted[rows], human[rows])
-                    - _rank_correlations(b.predicted[rows], human[rows])
+                    row_srcc(a.predicted[rows], human[rows]) - row_srcc(b.predicted[rows], human[rows])
                     for a, b in zip(first, second, strict=True)
                 ],
                 axis=0,
@@ -87,13 +86,6 @@ def difference(first: Sequence[Result], second: Sequence[Result], repeats: int =
     )
     low, high = (float(value) for value in np.percentile(drawn, [2.5, 97.5]))
     return Difference(by_seed, low, high)
-
-
-def _rank_correlations(predicted: NDArray[np.float64], human: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the rank correlation of each row."""
-    from scipy.stats import pearsonr, rankdata
-
-    return np.asarray(pearsonr(rankdata(predicted, axis=1), rankdata(human, axis=1), axis=1).statistic)
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from iqaloss.data import Library, Scale, StreamedSet, open_images, open_rated
+from iqaloss.data import Library, Scale, SequentialSet, open_images, open_rated
 from iqaloss.data import library as library_module
 from iqaloss.data import tables as tables_module
 from iqaloss.data.open import open_rows
@@ -223,15 +223,15 @@ def test_what_a_published_set_fixes_cannot_be_given(options: dict[str, Any], mes
         open_rated(tmp_path, **options)
 
 
-def test_what_has_no_meaning_for_a_table_or_a_stream_cannot_be_given(photos: Path) -> None:
+def test_what_has_no_meaning_for_a_table_or_a_sequence_cannot_be_given(photos: Path) -> None:
     table = write_comma(photos)
     with pytest.raises(ValueError, match=r"layout='koniq10k' has no effect on .* a layout is that of a folder"):
         open_rated(table, layout="koniq10k")
     with pytest.raises(ValueError, match="has no official split, so 'test' cannot be taken"):
         open_rated(table, splits=["test"])
-    assert isinstance(open_rated(f"{photos}/*.png"), StreamedSet)
+    assert isinstance(open_rated(f"{photos}/*.png"), SequentialSet)
     for options in ({"splits": ["test"]}, {"scale": Scale()}, {"lower_is_better": True}, {"dimensions": ["x"]}):
-        with pytest.raises(ValueError, match=r"has no effect on .*read as a stream"):
+        with pytest.raises(ValueError, match=r"has no effect on .*read in sequence"):
             open_rated(f"{photos}/*.png", **options)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="training needs a table"):
         open_rows(f"{photos}/*.png")

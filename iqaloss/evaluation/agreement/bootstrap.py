@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from iqaloss.evaluation.agreement.correlations import Floats, stats, two_afc_of_tau
+from iqaloss.evaluation.agreement.correlations import Floats, row_plcc, row_srcc, stats, two_afc_of_tau
 
 Interval = tuple[float, float]
 
@@ -25,13 +24,6 @@ def resamples(count: int, repeats: int, seed: int) -> Iterator[NDArray[np.int64]
     block = max(1, CELLS // max(1, count))
     for start in range(0, repeats, block):
         yield generator.integers(0, count, size=(min(block, repeats - start), count))
-
-
-def _row_correlation(x: Floats, y: Floats) -> Floats:
-    # A resample of a few images can be constant: its correlation is NaN and does not count.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return np.asarray(stats().pearsonr(x, y, axis=1).statistic, np.float64)
 
 
 def confidence_intervals(
@@ -66,12 +58,12 @@ def confidence_intervals(
 
     for rows in resamples(pred.size, repeats, seed):
         x, y = pred[rows], target[rows]
-        ranks_x, ranks_y = (stats().rankdata(values, axis=1) for values in (x, y))
-        add("srcc", _row_correlation(ranks_x, ranks_y))
-        add("plcc", _row_correlation(x, y))
+        # A resample of a few images can be constant: its correlation is NaN and does not count.
+        add("srcc", row_srcc(x, y))
+        add("plcc", row_plcc(x, y))
         if mapped is not None:
             fitted = mapped[rows]
-            add("plcc_fit", _row_correlation(fitted, y))
+            add("plcc_fit", row_plcc(fitted, y))
             add("rmse", np.sqrt(np.mean((fitted - y) ** 2, axis=1)))
             add("mae", np.mean(np.abs(fitted - y), axis=1))
         for a, b in zip(x[:tau_left], y[:tau_left]):
@@ -81,8 +73,8 @@ def confidence_intervals(
         tau_left -= min(tau_left, len(rows))
     tail = (1 - level) / 2
     out: dict[str, Interval] = {}
-    for name, parts in drawn.items():
-        values = np.concatenate(parts)
+    for name, blocks in drawn.items():
+        values = np.concatenate(blocks)
         values = values[np.isfinite(values)]
         low, high = np.quantile(values, [tail, 1 - tail]) if values.size else (float("nan"), float("nan"))
         out[name] = (float(low), float(high))

@@ -79,6 +79,29 @@ def krcc(pred: ArrayLike, target: ArrayLike) -> float:
     return float("nan") if _constant(x, y) else float(stats().kendalltau(x, y).statistic)
 
 
+def row_plcc(pred: Floats, target: Floats) -> Floats:
+    """Pearson's correlation of each row, ``[rows, N]`` to ``[rows]``; NaN where a row is constant.
+
+    Example:
+        >>> row_plcc(np.array([[1.0, 2, 3], [1, 1, 1]]), np.array([[2.0, 4, 6], [1, 2, 3]])).round(4)
+        array([ 1., nan])
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # constant and nearly constant rows: the value says it
+        return np.asarray(stats().pearsonr(pred, target, axis=1).statistic, np.float64)
+
+
+def row_srcc(pred: Floats, target: Floats) -> Floats:
+    """Spearman's rank correlation of each row, ``[rows, N]`` to ``[rows]``; NaN where a row is constant.
+
+    Example:
+        >>> row_srcc(np.array([[1.0, 2, 3]]), np.array([[10.0, 20, 90]])).round(4)
+        array([1.])
+    """
+    ranks = (stats().rankdata(values, axis=1) for values in (pred, target))
+    return row_plcc(*ranks)
+
+
 def _tied_pairs(values: Floats) -> float:
     counts = np.unique(values, return_counts=True)[1].astype(np.float64)
     return float((counts * (counts - 1)).sum() / 2)

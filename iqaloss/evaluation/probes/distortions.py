@@ -12,6 +12,7 @@ import io
 import math
 
 import torch
+from einops import rearrange
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
@@ -148,8 +149,8 @@ def jpeg(image: Tensor, strength: float, generator: Generator) -> Tensor:
 
     quality = round(85.0 * (7.0 / 85.0) ** strength)
     buffer = io.BytesIO()
-    array = (image.permute(1, 2, 0) * 255.0).round().to(torch.uint8).numpy()
-    Image.fromarray(array).save(buffer, format="JPEG", quality=quality)
+    pixels = (rearrange(image, "channel row column -> row column channel") * 255.0).round().to(torch.uint8)
+    Image.fromarray(pixels.numpy()).save(buffer, format="JPEG", quality=quality)
     return to_tensor(open_image(buffer.getvalue()))
 
 

@@ -1,4 +1,4 @@
-"""Runs a scorer over a stream of images: files shared among processes, batches by size, memory that stays flat."""
+"""Runs a scorer over images in sequence: files shared among processes, batches by size, memory that stays flat."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class RunSummary:
 
 
 def batches_of_rows(source: Source, size: int) -> Iterator[list[Item]]:
-    """Cuts a stream into lists of ``size`` items."""
+    """Cuts a sequence into lists of ``size`` items."""
     items = iter(source)
     while rows := list(islice(items, size)):
         yield rows
@@ -162,7 +162,7 @@ def score_source(
 ) -> RunSummary:
     """Scores a source into files; what is there already is kept, and what other processes do is left to them.
 
-    Memory does not depend on the number of images: the source is read as a stream, one file's rows are held.
+    Memory does not depend on the number of images: the source is read in sequence, one file's rows are held.
 
     Args:
         scorer: The scorer; moved to the device.

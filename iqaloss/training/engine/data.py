@@ -38,9 +38,9 @@ class _SeededDataset(ManifestDataset):
 
     current: int = 0
 
-    def generator(self, index: int, stream: int = 0) -> torch.Generator:
+    def generator(self, index: int, version: int = 0) -> torch.Generator:
         """Returns the generator of the current draw."""
-        return torch.Generator().manual_seed(mixed_seed(self.current, stream))
+        return torch.Generator().manual_seed(mixed_seed(self.current, version))
 
 
 class RatedImages(Dataset[Item]):
@@ -48,7 +48,7 @@ class RatedImages(Dataset[Item]):
 
     def __init__(self, manifest: Manifest, spec: DataSpec) -> None:
         self.manifest = manifest
-        self.source = _SeededDataset(manifest, spec.transform, targets=(), views=spec.versions)
+        self.source = _SeededDataset(manifest, spec.transform, targets=(), versions=spec.versions)
         self.targets = torch.from_numpy(manifest.target(spec.target).astype(np.float32))
 
     def __len__(self) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from iqaloss.cli.options import INSIDE
 
 if TYPE_CHECKING:
     from iqaloss.data.sources import Source
@@ -42,11 +43,11 @@ def counted(title: str, *, shown: bool, total: int | None = None) -> Iterator[Ca
         yield add
 
 
-def load_scorer(name: str, weights: Path | str | None) -> Scorer:
+def load_scorer(name: str, weights: str | None) -> Scorer:
     """Builds a scorer with its own or with given weights, frozen."""
     from iqaloss import create_scorer
 
-    return create_scorer(name) if weights is None else create_scorer(name, weights)
+    return create_scorer(name, weights or INSIDE)
 
 
 def total_of(source: Source) -> int | None:

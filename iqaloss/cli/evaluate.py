@@ -22,7 +22,7 @@ def evaluate(
     scorers: Annotated[list[str], typer.Argument(metavar="SCORER...", help="Names out of `iqaloss scorers`.")],
     data: Annotated[
         list[str],
-        typer.Option(help="Table of images and scores, folder of a published set, or shards; may be repeated."),
+        typer.Option(help=f"{options.DATA_HELP}; or shards. May be repeated."),
     ],
     images: Annotated[
         list[Path] | None, typer.Option(help="Folder of a table's images, one for each --data; beside it by default.")
@@ -42,7 +42,7 @@ def evaluate(
     ] = None,
     as_json: options.AsJson = False,
     bootstrap: Annotated[int, typer.Option(help="Resamples for the 95 % confidence intervals; 0 for none.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
+    seed: options.Seed = 0,
     batch_size: options.BatchSize = 8,
     workers: options.Workers = 2,
     rows: options.Rows = 512,
@@ -74,7 +74,7 @@ def evaluate(
     chosen = RunOptions(batch_size=batch_size, workers=workers, device=device, rows=rows)
     done: list[Evaluation] = []
     for index, name in enumerate(scorers):
-        given = None if weights is None or weights[index] == "default" else weights[index]
+        given = None if weights is None or weights[index] == options.INSIDE else weights[index]
         model = load_scorer(name, given)
         label = name if given is None or scorers.count(name) == 1 else f"{name} ({Path(given).name})"
         for dataset, source in sets:

@@ -12,15 +12,13 @@ from iqaloss.cli import options
 
 def finetune(
     scorer: Annotated[str, typer.Argument(help="Name of a scorer; iqaloss scorers lists them.")],
-    data: Annotated[Path, typer.Option(help="Table of images and scores (CSV, Excel, Parquet), or a published set.")],
+    data: Annotated[Path, typer.Option(help=f"{options.DATA_HELP}.")],
     images: options.Images = None,
     layout: options.Layout = None,
-    weights: Annotated[
-        str, typer.Option(help='A checkpoint to start from; "default", or "none" for random weights.')
-    ] = "default",
+    weights: options.StartWeights = None,
     validation: Annotated[float, typer.Option(help="Share of the images that chooses the best checkpoint.")] = 0.2,
     epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 10,
-    batch_size: Annotated[int, typer.Option(help="Images in one step, over all processes.")] = 16,
+    batch_size: options.StepSize = 16,
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-5,
     crop: Annotated[int, typer.Option(help="Side of the random crops.")] = 224,
     lower_is_better: options.LowerIsBetter = False,
@@ -28,7 +26,7 @@ def finetune(
     out: options.Out = None,
     change: options.Change = None,
     resume: options.Resume = False,
-    cpu: options.Cpu = False,
+    device: options.Device = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Fit a scorer to your own images and human scores.
@@ -42,7 +40,7 @@ def finetune(
         scorer,
         data,
         images,
-        weights=None if weights == "none" else weights,
+        weights=None if weights == "none" else weights or options.INSIDE,
         validation=validation,
         epochs=epochs,
         batch_size=batch_size,
@@ -53,4 +51,4 @@ def finetune(
         skip_bad=skip_bad,
         changes=change or (),
     )
-    fit(recipe, out or Path("runs") / f"{scorer}_{data.stem}", resume, cpu, quiet)
+    fit(recipe, out or Path("runs") / f"{scorer}_{data.stem}", resume, device, quiet)

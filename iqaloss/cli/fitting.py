@@ -13,12 +13,17 @@ if TYPE_CHECKING:
     from iqaloss.training.recipes import Recipe
 
 
-def fit(recipe: Recipe, out: Path, resume: bool, cpu: bool, quiet: bool) -> None:
+def fit(recipe: Recipe, out: Path, resume: bool, device: str | None, quiet: bool) -> None:
     """Runs a recipe; the first process tells how many rows were left out and where the result is."""
+    if device not in (None, "cpu"):
+        raise ValueError(
+            f"--device {device}: a training takes each process's own GPU, or the CPU with --device cpu; "
+            "CUDA_VISIBLE_DEVICES chooses among several"
+        )
     from iqaloss.training.engine.trainer import Trainer
 
     first = Ranks.from_environment().rank == 0
-    trainer = Trainer(recipe, out, resume=resume, bar=not quiet, cpu=cpu)
+    trainer = Trainer(recipe, out, resume=resume, bar=not quiet, cpu=device == "cpu")
     for name, count in trainer.datasets.skipped().items():
         if first and count:
             typer.echo(f"{name}: went on without {count} bad rows")

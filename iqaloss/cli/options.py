@@ -7,13 +7,24 @@ from typing import Annotated
 
 import typer
 
+INSIDE = "default"
+"""What `--weights` calls the weights inside the package."""
 SCORER_HELP = "A name out of `iqaloss scorers`."
 
 Weights = Annotated[
-    Path | None, typer.Option(help="Checkpoint file or folder; by default the weights inside the package.")
+    str | None, typer.Option(help="Checkpoint file or folder; `default`, as without it, is what is inside the package.")
 ]
+StartWeights = Annotated[
+    str | None, typer.Option("--weights", help="As elsewhere what to start from, or `none`: random weights.")
+]
+DATA_HELP = (
+    "A table of images and scores (CSV, Excel, Parquet), the folder of a published set, or a folder of yours that holds "
+    "one table beside its images"
+)
+Seed = Annotated[int, typer.Option(help="Seed of the resamples.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")]
 BatchSize = Annotated[int, typer.Option(help="Most images of one size that are scored together.")]
+StepSize = Annotated[int, typer.Option("--batch-size", help="Images in one step, over all processes.")]
 Workers = Annotated[int, typer.Option(help="Threads that read and decode images.")]
 Rows = Annotated[int, typer.Option(help="Images a Parquet file of scores.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; by default this process's GPU.")]
@@ -29,8 +40,7 @@ Change = Annotated[
     typer.Option("--set", metavar="KEY.KEY=VALUE", help="Change the recipe; may be repeated."),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last state in the output folder.")]
-Cpu = Annotated[bool, typer.Option("--cpu", help="Stay on the CPU.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
-RENAMED = {"--chunk": "--rows"}
+RENAMED = {"--chunk": "--rows", "--cpu": "--device cpu"}
 """Options that had another name once, to the name that they have."""

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from iqaloss.cli import options
+
 app = typer.Typer(
     help="Train restoration networks with IQA losses, through BasicSR.", no_args_is_help=True, rich_markup_mode=None
 )
@@ -25,12 +27,12 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY:KEY=VALUE", help="Change the recipe; may be repeated."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest training state.")] = False,
+    resume: options.Resume = False,
     launcher: Annotated[
         str | None,
         typer.Option(metavar="none|pytorch|slurm", help="How processes are started; pytorch under torchrun."),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Only the log file, no progress bar.")] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train a restoration network from a recipe, on CPU or CUDA.
 

@@ -17,7 +17,7 @@ def train(
     out: options.Out = None,
     change: options.Change = None,
     resume: options.Resume = False,
-    cpu: options.Cpu = False,
+    device: options.Device = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Train a scorer from a recipe.
@@ -35,4 +35,4 @@ def train(
     if recipe is None:
         typer.echo("\n".join(f"{name:32} {read_recipe(name).title}" for name in list_recipes()))
         return
-    fit(read_recipe(recipe, change or ()), out or Path("runs") / Path(recipe).stem, resume, cpu, quiet)
+    fit(read_recipe(recipe, change or ()), out or Path("runs") / Path(recipe).stem, resume, device, quiet)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from iqaloss.data.folders import walk_images
-from iqaloss.data.tables import read_table
+from iqaloss.data.tables import Table, read_table
 from iqaloss.data.text_tables import check_width, text_rows, to_float
 from iqaloss.data.vocabulary import counts_degradation, find_roles, missing_column
 
@@ -132,10 +132,14 @@ class ListFile:
         if self.path.suffix.lower() != ".xlsx":
             yield from text_rows(self.path)
             return
-        table = read_table(self.path)
-        yield 1, list(table.columns)
-        for line, cells in zip(table.lines, zip(*table.columns.values())):
+        yield 1, list(self._workbook.columns)
+        for line, cells in zip(self._workbook.lines, zip(*self._workbook.columns.values())):
             yield line, ["" if cell is None else str(cell) for cell in cells]
+
+    @cached_property
+    def _workbook(self) -> Table:
+        """A workbook, read once however often it is gone through: parsing takes longer than an image."""
+        return read_table(self.path)
 
     def _lines(self) -> Iterator[Item]:
         with self.path.open(encoding="utf-8-sig") as file:

@@ -443,7 +443,7 @@ def test_two_processes_evaluate_as_one_does(
         )
         for rank in range(2)
     ]  # fmt: skip
-    said = [process.communicate(timeout=300) for process in started]
+    said = [process.communicate(timeout=1200) for process in started]
     assert [process.returncode for process in started] == [0, 0], said
     assert json.loads(said[0][0]) == want
     assert said[1][0] == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import subprocess
@@ -16,11 +17,13 @@ pytest.importorskip("skimage", reason="the examples show photographs that come w
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
+@functools.cache
 def run(path: Path) -> str:
+    """What an example prints; it is run once, however many tests read it."""
     # A proxy that nobody listens at: an example that wants the network fails.
     offline = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
     done = subprocess.run(
-        [sys.executable, str(path)], capture_output=True, text=True, timeout=120, env={**os.environ, **offline}
+        [sys.executable, str(path)], capture_output=True, text=True, timeout=600, env={**os.environ, **offline}
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

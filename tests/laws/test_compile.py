@@ -1,7 +1,8 @@
 """Losses as compiled and exported graphs: no graph break, the same value and gradient.
 
-A few losses are compiled and exported with every run of the tests; the others are marked slow, for tracing a network
-takes longer than a few steps of training, and run in CI (`make graphs`). Generated code takes minutes: `make slow`.
+Tracing a network takes longer than a few steps of training. A few losses are therefore compiled and exported with every
+run of the tests; in CI (`make graphs`) as many as see each scorer, each mode and each form or option at least once; and
+all of them, and generated code, in `make slow`.
 """
 
 from __future__ import annotations
@@ -10,16 +11,49 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from iqaloss.losses.loss_terms import MODES
 from testing.cases import CASES, Case, random_pair
 
 COMPILED = ("pmt-iqa-fr", "mdiqa-mobile-both")
 EXPORTED = ("lar-iqa-both", "moe-agiqa-both", "pmt-iqa-fr", "sr-iqa-both")
 
 
-def every_loss(quick: tuple[str, ...]) -> pytest.MarkDecorator:
-    """Runs a test over every loss, all but some marked slow."""
-    marked = [pytest.param(case, marks=() if str(case) in quick else pytest.mark.slow) for case in CASES]
-    return pytest.mark.parametrize("case", marked, ids=str)
+def trait(case: Case) -> str:
+    """What a loss is there to show: the form or option that it has, or else its scorer."""
+    form = case.label.rpartition("-")[0]
+    return form or case.scorer
+
+
+def chosen(quick: tuple[str, ...], turn: int) -> set[str]:
+    """Names of one loss for each trait, the modes and scorers taking turns; a quick one where the trait has one."""
+    alike: dict[str, list[str]] = {}
+    for case in CASES:
+        alike.setdefault(trait(case), []).append(str(case))
+    picked = set(quick)
+    for number, names in enumerate(alike.values()):
+        if not picked & set(names):
+            picked.add(names[(number + turn) % len(names)])
+    return picked
+
+
+def every_loss(quick: tuple[str, ...], turn: int) -> pytest.MarkDecorator:
+    """Runs a test over every loss: a few always, those that see everything once in CI, the others marked slow alone."""
+    in_ci = chosen(quick, turn)
+
+    def marks(case: Case) -> list[pytest.MarkDecorator]:
+        if str(case) in quick:
+            return []
+        return [pytest.mark.slow, pytest.mark.graphs] if str(case) in in_ci else [pytest.mark.slow]
+
+    return pytest.mark.parametrize("case", [pytest.param(case, marks=marks(case)) for case in CASES], ids=str)
+
+
+@pytest.mark.parametrize(("quick", "turn"), [(COMPILED, 0), (EXPORTED, 1)], ids=["compiled", "exported"])
+def test_every_scorer_mode_and_form_is_among_the_chosen(quick: tuple[str, ...], turn: int) -> None:
+    picked = [case for case in CASES if str(case) in chosen(quick, turn)]
+    assert {case.scorer for case in picked} == {case.scorer for case in CASES}
+    assert {trait(case) for case in picked} == {trait(case) for case in CASES}
+    assert {case.label.rpartition("-")[2] for case in picked} == set(MODES)
 
 
 class Step(nn.Module):
@@ -51,7 +85,7 @@ def compare_compiled(case: Case, backend: str, tolerance: float = 1e-5) -> None:
     assert_same(step(*images), case.loss()(*images), images[0], tolerance)
 
 
-@every_loss(COMPILED)
+@every_loss(COMPILED, turn=0)
 def test_compiles_to_one_graph(case: Case) -> None:
     compare_compiled(case, "eager")
 
@@ -62,7 +96,7 @@ def test_compiles_to_generated_code() -> None:
     compare_compiled(case, "inductor", tolerance=1e-3)
 
 
-@every_loss(EXPORTED)
+@every_loss(EXPORTED, turn=1)
 def test_exports(case: Case) -> None:
     images = images_of(case)
     program = torch.export.export(Step(case), images, strict=False)
@@ -70,6 +104,7 @@ def test_exports(case: Case) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.graphs
 @pytest.mark.parametrize("case", [case for case in CASES if str(case) in EXPORTED], ids=str)
 def test_exports_strictly(case: Case) -> None:
     images = images_of(case)

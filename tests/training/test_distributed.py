@@ -19,6 +19,8 @@ from iqaloss.training.engine.trainer import Trainer
 from iqaloss.training.recipes.files import recipe_from
 from testing.tiny_data import small_recipe, write_rated_images
 
+PATIENCE = 1200
+"""Seconds after which two processes count as waiting for each other for ever; a busy machine takes minutes."""
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 for package in ("accelerate", "tensorboard", "typer", "rich", "yaml"):
     pytest.importorskip(package)
@@ -35,18 +37,18 @@ def command(values: dict[str, Any], out: Path, *flags: str) -> list[str]:
     out.mkdir(parents=True, exist_ok=True)
     recipe = out / "recipe.yaml"
     recipe.write_text(json.dumps(values))  # JSON is YAML
-    return ["-m", "iqaloss.cli", "train", str(recipe), "--out", str(out), "--cpu", "--quiet", *flags]
+    return ["-m", "iqaloss.cli", "train", str(recipe), "--out", str(out), "--device", "cpu", "--quiet", *flags]
 
 
 def torchrun(values: dict[str, Any], out: Path, *flags: str) -> None:
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", free_port()]
-    subprocess.run([*launch, *command(values, out, *flags)], check=True, timeout=300, env=ONE_THREAD)
+    subprocess.run([*launch, *command(values, out, *flags)], check=True, timeout=PATIENCE, env=ONE_THREAD)
 
 
 def accelerate_launch(values: dict[str, Any], out: Path, *flags: str) -> None:
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
     port = ["--num_machines", "1", "--mixed_precision", "no", "--main_process_port", free_port()]
-    subprocess.run([*launch, *port, *command(values, out, *flags)], check=True, timeout=300, env=ONE_THREAD)
+    subprocess.run([*launch, *port, *command(values, out, *flags)], check=True, timeout=PATIENCE, env=ONE_THREAD)
 
 
 def one_process(values: dict[str, Any], out: Path) -> None:

@@ -435,7 +435,17 @@ def test_finetune_from_the_command_line(folder: Path, tmp_path: Path, capsys: py
     from iqaloss.cli import main
 
     small = ["--set", "scorer.size=tiny", "--weights", "none", "--crop", "64", "--epochs", "1", "--batch-size", "4"]
-    words = ["--data", str(folder / "scores.csv"), "--out", str(tmp_path), "--cpu", "--quiet", "--validation", "0.25"]
+    words = [
+        "--data",
+        str(folder / "scores.csv"),
+        "--out",
+        str(tmp_path),
+        "--device",
+        "cpu",
+        "--quiet",
+        "--validation",
+        "0.25",
+    ]
     assert main(["finetune", "mdiqa-mobile", *words, *small]) == 0
     assert "create_scorer" in capsys.readouterr().out
     create_scorer("mdiqa-mobile", weights=tmp_path / "best.safetensors")

@@ -30,7 +30,8 @@ def finetune_recipe(
 
     Args:
         scorer: A registered name.
-        data: A table of images and scores (CSV, Excel, Parquet, ...), or the folder of a published set.
+        data: A table of images and scores (CSV, Excel, Parquet, ...), the folder of a published set, or a folder that
+            holds one table beside its images.
         images: Folder of a table's images.
         weights: What to start from: ``"default"``, a checkpoint or a folder; None for random weights.
         validation: Share of the images, whole content groups, that chooses the best checkpoint.

@@ -14,11 +14,11 @@ DRAWS = ("all", "one")
 
 @dataclass(frozen=True)
 class DataSpec:
-    """Images with scores: a table, or the folder of a published set.
+    """Images with scores: a table or a folder.
 
     Attributes:
         name: Its name, unique among its kind.
-        data: A CSV or Parquet manifest, or the folder of a set as it was published.
+        data: A table, the folder of a set as it was published, or a folder that holds one table beside its images.
         images: Folder of a table's images; the table's folder by default.
         layout: Name of the folder's layout; recognised by its files by default.
         split: Official split to take; all rows by default.

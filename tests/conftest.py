@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from iqaloss.scorers import checkpoints
+from testing.cases import tiny
 from testing.golden import Golden
 from testing.tolerances import DTYPES, TOLERANCES, Tolerance
 
@@ -51,6 +53,12 @@ def tolerance(dtype: torch.dtype) -> Tolerance:
 def golden() -> Golden:
     """The recorded outputs of the published models."""
     return Golden()
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a small mdiqa-mobile, for what takes a scorer by its file."""
+    return checkpoints.save(tiny("mdiqa-mobile"), tmp_path_factory.mktemp("scorer") / "tiny.safetensors")
 
 
 @pytest.fixture(scope="session")

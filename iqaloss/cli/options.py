@@ -18,8 +18,8 @@ StartWeights = Annotated[
     str | None, typer.Option("--weights", help="As elsewhere what to start from, or `none`: random weights.")
 ]
 DATA_HELP = (
-    "A table of images and scores (CSV, Excel, Parquet), the folder of a published set, or a folder of yours that holds "
-    "one table beside its images"
+    "A table of images and scores (CSV, Excel, Parquet), the folder of a published set, or a folder that holds one "
+    "table beside its images"
 )
 Seed = Annotated[int, typer.Option(help="Seed of the resamples.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")]

@@ -15,17 +15,9 @@ from PIL import Image
 
 from iqaloss import list_scorers
 from iqaloss.cli import main
-from iqaloss.scorers import checkpoints
-from iqaloss.scorers.factory import create_tiny
 
 needs_typer = pytest.mark.skipif(importlib.util.find_spec("typer") is None, reason="typer is not installed (extra cli)")
 needs_basicsr = pytest.mark.skipif(importlib.util.find_spec("basicsr") is None, reason="BasicSR is not installed")
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    return checkpoints.save(create_tiny("mdiqa-mobile"), tmp_path_factory.mktemp("scorer") / "tiny.safetensors")
 
 
 @pytest.fixture
@@ -103,6 +95,8 @@ def test_score_takes_a_folder_and_shows_a_table(
         (["scor"], "No such command"),
         (["scorers", "mdiqua"], "did you mean 'mdiqa'"),
         (["score", __file__, "--weights", "nowhere.pth"], "nowhere.pth"),
+        (["train", "pmt_iqa_bid", "--cpu"], "--cpu is called --device cpu now"),
+        (["train", "pmt_iqa_bid", "--device", "cuda:1"], "CUDA_VISIBLE_DEVICES"),
         pytest.param(["restore", "train", "-opt", "nowhere.yml"], "no recipe at nowhere.yml", marks=needs_basicsr),
     ],
 )

@@ -1,4 +1,4 @@
-"""Scoring streams of images: sources, sharding, resuming; and the commands on top."""
+"""Scoring any number of images: sources, sharding, resuming; and the commands on top."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from iqaloss.evaluation.scoring.score_files import ScoreFiles
 from iqaloss.scorers import checkpoints
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.factory import create_tiny
+from testing.cases import tiny
 
 arrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -51,13 +52,7 @@ def encoded(index: int) -> bytes:
 
 @pytest.fixture(scope="module")
 def scorer() -> Scorer:
-    torch.manual_seed(0)
-    return create_tiny("mdiqa-mobile")
-
-
-@pytest.fixture(scope="module")
-def weights(scorer: Scorer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return checkpoints.save(scorer, tmp_path_factory.mktemp("scorer") / "tiny.safetensors")
+    return tiny("mdiqa-mobile")
 
 
 @pytest.fixture

@@ -20,17 +20,9 @@ from examples.demo.picture import finest_crop
 from examples.demo.plan import RUNS, SCALE, START
 from examples.demo.report import INDEPENDENT, rises
 from examples.demo.trainings import checkpoint, recipe
-from iqaloss.scorers import checkpoints
-from iqaloss.scorers.factory import create_tiny
 
 needs_photos = pytest.mark.skipif(importlib.util.find_spec("skimage") is None, reason="scikit-image is not installed")
 needs_basicsr = pytest.mark.skipif(importlib.util.find_spec("basicsr") is None, reason="BasicSR is not installed")
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    return checkpoints.save(create_tiny("mdiqa-mobile"), tmp_path_factory.mktemp("scorer") / "tiny.safetensors")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ def evaluate(
     if dimension is not None:
         if dimension not in scorer.dimension_names:
             raise ValueError(f"{scorer.card.name}: {unknown_name('dimension', dimension, scorer.dimension_names)}")
-        options = _with_dimensions(options)
+        options = replace(options, dimensions=True)
     if folder is None and ranks.world > 1:
         raise ValueError("several processes need a folder that all of them see for their scores")
     with ExitStack() as stack:
@@ -151,12 +151,6 @@ def evaluate(
         target=scores.target,
         left_out=scores.left_out,
     )
-
-
-def _with_dimensions(options: RunOptions) -> RunOptions:
-    from dataclasses import replace
-
-    return replace(options, dimensions=True)
 
 
 def bad_images(source: str, left_out: tuple[tuple[str, str], ...], shown: int = 20) -> str:

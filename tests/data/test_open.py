@@ -13,6 +13,7 @@ from PIL import Image
 
 from iqaloss.data import Library, Scale, SequentialSet, open_images, open_rated
 from iqaloss.data import library as library_module
+from iqaloss.data import sources as sources_module
 from iqaloss.data import tables as tables_module
 from iqaloss.data.open import open_rows
 from iqaloss.data.text_tables import sniff_separator
@@ -258,6 +259,14 @@ def test_ten_data_sets_over_one_table_read_it_once(photos: Path, monkeypatch: py
         open_rated(table, library=library)
     assert read == [table]
     assert sorted(looked) == [photos / name for name in NAMES]
+
+
+def test_a_workbook_that_is_gone_through_twice_is_read_once(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(sources_module, "read_table", lambda path: read.append(path) or tables_module.read_table(path))
+    source = open_images(write_excel(photos))
+    assert [item.key for item in source] == [item.key for item in source] == list(NAMES)
+    assert len(read) == 1
 
 
 def test_a_training_reads_its_table_and_looks_at_its_images_once(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ DISTORTED: tuple[Layout, ...] = (
             ScoreTable(
                 ("Train_Label/*.txt", "Train_Label/Train_Label/*.txt", "train_label*.txt"),
                 {"image": "image", "score": "score"},
-                read=readers.read_pipal,
+                read=readers.read_names_and_scores,
             ),
         ),
         images=("Train_Dist", "Distortion_[1-4]", "Distortion_[1-4]/Distortion_[1-4]", "Train_Dis"),

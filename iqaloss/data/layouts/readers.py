@@ -41,6 +41,11 @@ def _whole(columns: dict[str, list[Any]], path: Path) -> Table:
     return Table(str(path), columns, list(range(1, next(iter(lengths.values()), 0) + 1)))
 
 
+def _only(table: Table, kept: list[int]) -> Table:
+    columns = {name: [values[row] for row in kept] for name, values in table.columns.items()}
+    return Table(table.source, columns, [table.lines[row] for row in kept])
+
+
 def read_para(path: Path) -> Table:
     """Reads PARA's table of mean scores; an image lies in the folder of its session."""
     table = read_table(path)
@@ -60,13 +65,8 @@ def read_tid2013(path: Path) -> Table:
     return Table(table.source, {**table.columns, "std": deviations}, table.lines)
 
 
-def read_pipal(path: Path) -> Table:
-    """Reads one of PIPAL's label files: image and Elo score a line."""
-    return read_text(path, header=("image", "score"))
-
-
 def read_names_and_scores(path: Path) -> Table:
-    """Reads lines of an image and its score."""
+    """Reads lines of an image and its score: PIPAL's labels are Elo scores."""
     return read_text(path, header=("image", "score"))
 
 
@@ -86,11 +86,7 @@ def read_live(path: Path) -> Table:
     }
     table = _whole(columns, path)
     kept = [row for row, original in enumerate(columns["original"]) if not original]
-    return Table(
-        table.source,
-        {name: [values[row] for row in kept] for name, values in columns.items()},
-        [table.lines[row] for row in kept],
-    )
+    return _only(table, kept)
 
 
 def read_live_challenge(path: Path) -> Table:
@@ -103,18 +99,15 @@ def read_live_challenge(path: Path) -> Table:
     }
     table = _whole(columns, path)
     kept = [row for row, name in enumerate(columns["image"]) if not re.fullmatch(r"t\d+\.\w+", name)]
-    return Table(
-        table.source,
-        {name: [values[row] for row in kept] for name, values in columns.items()},
-        [table.lines[row] for row in kept],
-    )
+    return _only(table, kept)
 
 
 def read_csiq(path: Path) -> Table:
     """Reads CSIQ's workbook, whose rows name reference, distortion and level."""
     table = read_excel(path, sheet="all_by_image", marker="dmos")
     kept = [row for row, image in enumerate(table.column("image")) if image is not None]
-    columns = {name: [values[row] for row in kept] for name, values in table.columns.items()}
+    table = _only(table, kept)
+    columns = dict(table.columns)
     # The reference 1600 comes out of the workbook as a number.
     sources = [str(int(name)) if isinstance(name, float) else str(name) for name in columns["image"]]
     kinds = [str(kind).lower() for kind in columns["dst_type"]]
@@ -126,7 +119,7 @@ def read_csiq(path: Path) -> Table:
         for source, kind, level in zip(sources, kinds, columns["dst_lev"])
     ]
     columns["reference"] = [f"{source}.png" for source in sources]
-    return Table(table.source, columns, [table.lines[row] for row in kept])
+    return Table(table.source, columns, table.lines)
 
 
 def read_aigciqa2023(path: Path) -> Table:

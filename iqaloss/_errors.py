@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable
+from typing import Any
 
 
 def unknown_name(kind: str, given: object, allowed: Iterable[str]) -> str:
@@ -50,3 +52,16 @@ def check_device(name: str) -> str:
 def missing_package(package: str, extra: str, purpose: str) -> ImportError:
     """Returns the error for an optional package that is not installed."""
     return ImportError(f"{purpose} needs the package {package!r}: pip install 'iqaloss[{extra}]'")
+
+
+def optional(module: str, package: str, extra: str, purpose: str) -> Any:
+    """Imports a module of an optional package; raises ``ImportError`` that says how to get it where it is missing.
+
+    Example:
+        >>> optional("json", "json", "cli", "printing results").dumps({})
+        '{}'
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise missing_package(package, extra, purpose) from error

@@ -87,7 +87,7 @@ def probe(
 
 
 def _probe_scorer(
-    name: str, clean: Path, weights: Path | None, limit: int, side: int, device: str | None, seed: int
+    name: str, clean: Path, weights: str | None, limit: int, side: int, device: str | None, seed: int
 ) -> ProbeReport:
     from iqaloss._errors import check_device
     from iqaloss._processes import Ranks
@@ -104,7 +104,7 @@ def _probe_scorer(
 
 
 def _probe_loss(
-    name: str, images: Path, weights: Path | None, limit: int | None, side: int | None, folder: Path | None,
+    name: str, images: Path, weights: str | None, limit: int | None, side: int | None, folder: Path | None,
     weight: float | None, quick: bool, device: str | None, seed: int,
 ) -> GamingReport:  # fmt: skip
     from iqaloss._errors import check_device

@@ -8,20 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from iqaloss._errors import missing_package
 from iqaloss.data.sources import Item, itself, target_of
+from iqaloss.data.tables import parquet_module
 from iqaloss.data.vocabulary import find_roles, missing_column
 
 _READ = ("image", "score", "group", "prompt")
-
-
-def parquet_module() -> Any:
-    """Returns ``pyarrow.parquet``, imported when first needed."""
-    try:
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise missing_package("pyarrow", "train", "reading Parquet") from error
-    return parquet
 
 
 def holds_images(path: Path) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iqaloss._errors import missing_package, unknown_name
+from iqaloss._errors import optional, unknown_name
 from iqaloss.data.text_tables import check_width, text_rows
 from iqaloss.data.vocabulary import find_column
 
@@ -89,12 +89,13 @@ def read_text(path: Path, header: Sequence[str] | None = None) -> Table:
     return Table(str(path), columns, [line for line, _ in rows])
 
 
+def parquet_module() -> Any:
+    """Returns ``pyarrow.parquet``, imported when first needed."""
+    return optional("pyarrow.parquet", "pyarrow", "train", "reading and writing Parquet")
+
+
 def _read_parquet(path: Path) -> Table:
-    try:
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise missing_package("pyarrow", "train", "reading Parquet") from error
-    loaded = parquet.read_table(path)
+    loaded = parquet_module().read_table(path)
     return Table(str(path), loaded.to_pydict(), list(range(1, loaded.num_rows + 1)))
 
 
@@ -106,10 +107,7 @@ def read_excel(path: Path, sheet: str | None = None, marker: str | None = None) 
         sheet: Name of the sheet; the first by default.
         marker: Name of a column by which the header row is found, where it is not the first row.
     """
-    try:
-        import openpyxl
-    except ImportError as error:
-        raise missing_package("openpyxl", "train", "reading an Excel table") from error
+    openpyxl = optional("openpyxl", "openpyxl", "train", "reading an Excel table")
     book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     try:
         if sheet is not None and sheet not in book.sheetnames:
@@ -138,10 +136,7 @@ def read_matlab(path: Path, name: str) -> list[Any]:
         FileNotFoundError: If there is no such file.
         ValueError: If the file has no such variable.
     """
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise missing_package("scipy", "train", "reading a MATLAB file") from error
+    loadmat = optional("scipy.io", "scipy", "train", "reading a MATLAB file").loadmat
     if not path.is_file():
         raise FileNotFoundError(f"no such table: {path}")
     loaded = loadmat(path)

@@ -8,18 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from iqaloss._errors import missing_package
+from iqaloss._errors import optional
 
 Floats = NDArray[np.float64]
 
 
 def stats() -> Any:
     """Returns ``scipy.stats``, imported when first needed."""
-    try:
-        import scipy.stats
-    except ImportError as error:
-        raise missing_package("scipy", "train", "measuring correlations") from error
-    return scipy.stats
+    return optional("scipy.stats", "scipy", "train", "measuring correlations")
 
 
 def pair(pred: ArrayLike, target: ArrayLike) -> tuple[Floats, Floats]:

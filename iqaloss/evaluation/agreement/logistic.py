@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from iqaloss._errors import missing_package
+from iqaloss._errors import optional
 from iqaloss.evaluation.agreement.correlations import Floats, pair
 
 LEAST = 5
@@ -51,10 +51,7 @@ def fit_logistic(pred: ArrayLike, target: ArrayLike) -> Logistic:
         >>> bool(abs(curve(4.0) - 0.5) < 1e-3)
         True
     """
-    try:
-        from scipy.optimize import least_squares
-    except ImportError as error:
-        raise missing_package("scipy", "train", "fitting the logistic") from error
+    least_squares = optional("scipy.optimize", "scipy", "train", "fitting the logistic").least_squares
     x, y = pair(pred, target)
     if x.size < LEAST or np.ptp(x) == 0:
         raise ValueError(f"the logistic needs at least {LEAST} points and predictions that differ, got {x.size} points")

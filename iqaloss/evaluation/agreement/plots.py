@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from iqaloss._errors import missing_package
+from iqaloss._errors import optional
 from iqaloss.evaluation.evaluate import Evaluation
 
 
@@ -22,15 +22,12 @@ def scatter(evaluation: Evaluation, path: str | Path, *, most: int = 20_000, see
     Raises:
         ImportError: If matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise missing_package("matplotlib", "plot", "drawing a scatter plot") from error
+    figure_class = optional("matplotlib.figure", "matplotlib", "plot", "drawing a scatter plot").Figure
     x, y = evaluation.pred, evaluation.target
     shown = np.arange(x.size)
     if x.size > most:
         shown = np.random.default_rng(seed).choice(x.size, most, replace=False)
-    figure = Figure(figsize=(5, 5), layout="constrained")
+    figure = figure_class(figsize=(5, 5), layout="constrained")
     axes = figure.add_subplot()
     size = float(np.clip(4000 / max(1, shown.size), 6, 30))
     axes.scatter(x[shown], y[shown], s=size, alpha=0.5, linewidths=0, rasterized=True)

@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import nn
 
-from iqaloss._errors import missing_package
 from iqaloss._files import replacing, write_bytes
 from iqaloss.data.sources import Item
+from iqaloss.data.tables import parquet_module
 
 FORMAT = "1"
 _DIGEST = b"iqaloss.digest"
@@ -82,11 +82,7 @@ class ScoreFiles:
     """
 
     def __init__(self, folder: str | Path, run: Mapping[str, Any]) -> None:
-        try:
-            import pyarrow.parquet
-        except ImportError as error:
-            raise missing_package("pyarrow", "train", "writing Parquet") from error
-        self._parquet = pyarrow.parquet
+        self._parquet = parquet_module()
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         described = {**run, "format": FORMAT}

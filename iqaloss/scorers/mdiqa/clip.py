@@ -9,7 +9,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iqaloss._errors import missing_package
+from iqaloss._errors import optional
 from iqaloss.scorers.cards import CLIP_MEAN, CLIP_STD
 from iqaloss.scorers.layers.square import center_square
 from iqaloss.scorers.layers.transformer import to_tokens
@@ -30,10 +30,7 @@ class ClipTokens(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        try:
-            import open_clip
-        except ImportError as error:
-            raise missing_package("open_clip_torch", "clip", "MDIQA with CLIP tokens (fusion A and D)") from error
+        open_clip = optional("open_clip", "open_clip_torch", "clip", "MDIQA with CLIP tokens (fusion A and D)")
         self.visual = open_clip.create_model("RN50", pretrained=None).visual.requires_grad_(False)
         self.project = nn.Conv2d(self.visual.output_dim, width, 1)
         self.register_buffer("mean", torch.tensor(CLIP_MEAN).view(1, 3, 1, 1), persistent=False)

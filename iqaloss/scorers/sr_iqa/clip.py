@@ -9,16 +9,12 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from iqaloss._errors import missing_package
+from iqaloss._errors import optional
 from iqaloss.scorers.sr_iqa.config import ClipConfig
 
 
 def _open_clip() -> Any:
-    try:
-        import open_clip
-    except ImportError as error:
-        raise missing_package("open_clip_torch", "clip", "the scorer sr-iqa") from error
-    return open_clip
+    return optional("open_clip", "open_clip_torch", "clip", "the scorer sr-iqa")
 
 
 def build_clip(config: ClipConfig) -> nn.Module:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from iqaloss._errors import missing_package
+from iqaloss._errors import optional
 from iqaloss._progress import Advance, progress
 
 
@@ -34,11 +34,8 @@ class Reporter:
     def start(self, step: int) -> Reporter:
         """Opens the curves, forgetting points beyond ``step`` of an earlier run, and shows the bar."""
         if self.active:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError as error:
-                raise missing_package("tensorboard", "train", "training") from error
-            self._writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=step + 1)
+            tensorboard = optional("torch.utils.tensorboard", "tensorboard", "train", "training")
+            self._writer = tensorboard.SummaryWriter(str(self.folder / "tensorboard"), purge_step=step + 1)
         self._advance = self._shown.enter_context(progress(self.title, self.total, start=step, shown=self.bar))
         return self
 

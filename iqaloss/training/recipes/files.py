@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from iqaloss._configs import parse
-from iqaloss._errors import missing_package, unknown_name
+from iqaloss._errors import optional, unknown_name
 from iqaloss.training.recipes.old_names import refuse_old_names
 from iqaloss.training.recipes.overrides import override
 from iqaloss.training.specs.recipe import Recipe
@@ -46,10 +46,7 @@ def read_recipe(path: str | Path, changes: Sequence[str] = ()) -> Recipe:
 
 def read_values(path: str | Path) -> dict[str, Any]:
     """Returns the plain values of a recipe file."""
-    try:
-        import yaml
-    except ImportError as error:
-        raise missing_package("PyYAML", "train", "reading a recipe") from error
+    yaml = optional("yaml", "PyYAML", "train", "reading a recipe")
     file = Path(path)
     if not file.suffix:
         file = _FOLDER / f"{path}.yaml"

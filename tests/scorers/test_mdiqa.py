@@ -33,6 +33,11 @@ def parts(golden: Golden) -> dict[str, dict[str, Tensor]]:
 
 
 @pytest.fixture(scope="module")
+def fusion_b(golden: Golden) -> dict[str, Tensor]:
+    return golden.weights("mdiqa_fusion_B")
+
+
+@pytest.fixture(scope="module")
 def scorer(golden: Golden, variant: str, parts: dict[str, dict[str, Tensor]]) -> MDIQA:
     return load_official("mdiqa", {**parts, "fusion": golden.weights(f"mdiqa_fusion_{variant}")})
 
@@ -96,9 +101,11 @@ def test_published_forms_give_the_published_restoration_losses(
     assert_gradient_close(grad, want[f"{prefix}_grad_FR_sub"], want[f"{prefix}_grad_FR_l2"])
 
 
-def test_fusion_b_equals_the_published_one(golden: Golden, parts: dict[str, dict[str, Tensor]]) -> None:
+def test_fusion_b_equals_the_published_one(
+    golden: Golden, parts: dict[str, dict[str, Tensor]], fusion_b: dict[str, Tensor]
+) -> None:
     want = golden.load("mdiqa_fusion_B")
-    scorer = load_official("mdiqa", {**parts, "fusion": golden.weights("mdiqa_fusion_B")})
+    scorer = load_official("mdiqa", {**parts, "fusion": fusion_b})
     image = golden.image("mdiqa:b", want["b_image_shape"])
     with torch.no_grad():
         out = scorer(image)
@@ -107,9 +114,9 @@ def test_fusion_b_equals_the_published_one(golden: Golden, parts: dict[str, dict
 
 
 def test_an_unknown_option_of_official_files_gets_the_nearest_name(
-    golden: Golden, parts: dict[str, dict[str, Tensor]]
+    parts: dict[str, dict[str, Tensor]], fusion_b: dict[str, Tensor]
 ) -> None:
-    files = {**parts, "fusion": golden.weights("mdiqa_fusion_B")}
+    files = {**parts, "fusion": fusion_b}
     with pytest.raises(ValueError, match=r"mdiqa: unknown option 'heads'.*Valid: branches, fusion"):
         load_official("mdiqa", files, heads=3)
     with pytest.raises(ValueError, match="mdiqa: unknown option 'branch'; did you mean 'branches'"):
@@ -134,7 +141,7 @@ def test_fusion_d_loads_every_official_tensor(golden: Golden, parts: dict[str, d
 
 
 def test_a_folder_with_the_official_files_loads(
-    golden: Golden, parts: dict[str, dict[str, Tensor]], tmp_path: Path
+    parts: dict[str, dict[str, Tensor]], tmp_path: Path, fusion_b: dict[str, Tensor]
 ) -> None:
     technical = parts["technical"]
     names = ["net_freeze_backbone.pth", *(f"net_best_koniq10k_val_head{i}_head{i}.pth" for i in range(5))]
@@ -143,7 +150,7 @@ def test_a_folder_with_the_official_files_loads(
         part = {k.removeprefix(prefix): v for k, v in technical.items() if k.startswith(prefix)}
         torch.save({"params": part}, tmp_path / name)
     torch.save({"params": parts["aesthetic"]}, tmp_path / "net_best_PARA_val_color.pth")
-    fusion = golden.weights("mdiqa_fusion_B")
+    fusion = fusion_b
     torch.save({"params": fusion}, tmp_path / "mdiqa_shared_5t_4a_mbv3_koniq_seed1.pth")
     whole = load_official("mdiqa", {**parts, "fusion": fusion}).state_dict()
     for key, value in create_scorer("mdiqa", weights=tmp_path).state_dict().items():
@@ -159,9 +166,9 @@ def test_a_folder_with_the_official_files_loads(
     ],
 )
 def test_a_damaged_official_file_is_refused_by_the_tensors_name(
-    golden: Golden, parts: dict[str, dict[str, Tensor]], role: str, official: str, ours: str, damage: str
+    parts: dict[str, dict[str, Tensor]], role: str, official: str, ours: str, damage: str, fusion_b: dict[str, Tensor]
 ) -> None:
-    given = {**parts, "fusion": golden.weights("mdiqa_fusion_B")}
+    given = {**parts, "fusion": fusion_b}
     broken = dict(given[role])
     if damage == "missing":
         del broken[official]

@@ -9,16 +9,27 @@ if TYPE_CHECKING:
     from iqaloss.losses.encoded import EncodedTarget
     from iqaloss.losses.iqa_loss import IQALoss
     from iqaloss.losses.lar_iqa_loss import LARIQALoss
+    from iqaloss.losses.loss_sum import IQALossSum
     from iqaloss.losses.mdiqa_loss import MDIQALoss
     from iqaloss.losses.moe_agiqa_loss import MoEAGIQALoss
     from iqaloss.losses.pmt_iqa_loss import PMTIQALoss
     from iqaloss.losses.sr_iqa_loss import SRIQALoss
 
-__all__ = ["EncodedTarget", "IQALoss", "LARIQALoss", "MDIQALoss", "MoEAGIQALoss", "PMTIQALoss", "SRIQALoss"]
+__all__ = [
+    "EncodedTarget",
+    "IQALoss",
+    "IQALossSum",
+    "LARIQALoss",
+    "MDIQALoss",
+    "MoEAGIQALoss",
+    "PMTIQALoss",
+    "SRIQALoss",
+]
 
 _MODULES = {
     "EncodedTarget": "encoded",
     "IQALoss": "iqa_loss",
+    "IQALossSum": "loss_sum",
     "LARIQALoss": "lar_iqa_loss",
     "MDIQALoss": "mdiqa_loss",
     "MoEAGIQALoss": "moe_agiqa_loss",

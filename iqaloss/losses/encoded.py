@@ -40,10 +40,14 @@ class EncodedTarget:
 
     def __getitem__(self, rows: slice) -> EncodedTarget:
         """Returns some images of the batch."""
-        count = len(range(*rows.indices(self.shape[0])))
-        return EncodedTarget(
-            each_tensor([self.output], lambda some: some[0][rows]), (count, *self.shape[1:]), self.fixed
-        )
+        batch = self.shape[0]
+        count = len(range(*rows.indices(batch)))
+        output = each_tensor([self.output], lambda some: some[0].unflatten(0, (batch, -1))[rows].flatten(0, 1))
+        return EncodedTarget(output, (count, *self.shape[1:]), self.fixed)
+
+    def rows(self, rows: slice) -> EncodedTarget:
+        """Returns some of what the scorer saw, for micro-batches: images, or their tiles."""
+        return EncodedTarget(each_tensor([self.output], lambda some: some[0][rows]), self.shape, self.fixed)
 
 
 def each_tensor(outputs: Sequence[ScoreOutput], make: Callable[[list[Tensor]], Tensor]) -> ScoreOutput:

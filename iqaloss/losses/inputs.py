@@ -16,6 +16,7 @@ from iqaloss._straight_through import straight_through
 from iqaloss.losses.augment import Augment, Warp, warp
 from iqaloss.losses.blur import gaussian_blur
 from iqaloss.losses.checks import check_count, check_finite, check_range
+from iqaloss.losses.tiles import cut
 
 CLAMPS = ("ste", "clip")
 Places = tuple[Tensor, Tensor]
@@ -47,6 +48,7 @@ class Inputs:
         crop: Larger images are cut to this many pixels square, at a random place.
         augment: Which random versions of the images are scored.
         prefilter: Standard deviation, in pixels of what the scorer sees, of the Gaussian that comes last.
+        tile: Images are cut into tiles of this many pixels square, which are scored one by one.
         min_side: The shortest side that the scorer takes.
         scorer: The scorer's name, for messages.
 
@@ -62,6 +64,7 @@ class Inputs:
     crop: int | None = None
     augment: Augment | None = None
     prefilter: float | None = None
+    tile: int | None = None
     min_side: int = 1
     scorer: str = "the scorer"
 
@@ -72,6 +75,7 @@ class Inputs:
             check_choice("clamp", self.clamp, CLAMPS)
         check_count("max_side", self.max_side, self.min_side, f", the side that {self.scorer} needs")
         check_count("crop", self.crop, self.min_side, f", the side that {self.scorer} needs")
+        check_count("tile", self.tile, self.min_side, f", the side that {self.scorer} needs")
         object.__setattr__(self, "augment", Augment.read(self.augment))
         if self.prefilter is not None and check_finite("prefilter", self.prefilter) <= 0:
             raise ValueError(f"prefilter must be None or more than 0 pixels, got {self.prefilter!r}")
@@ -79,7 +83,7 @@ class Inputs:
     @property
     def fixed(self) -> dict[str, Any]:
         """The options that an encoded target must share with the loss that it is given to."""
-        return {"max_side": self.max_side, "prefilter": self.prefilter}
+        return {"max_side": self.max_side, "prefilter": self.prefilter, "tile": self.tile}
 
     @property
     def random(self) -> dict[str, Any]:
@@ -131,7 +135,9 @@ class Inputs:
             images = take(images, *draw.places)
         if draw is not None and draw.warp is not None:
             images = warp(images, *draw.warp)
-        return images if self.prefilter is None else gaussian_blur(images, self.prefilter, name)
+        if self.prefilter is not None:
+            images = gaussian_blur(images, self.prefilter, name)
+        return images if self.tile is None else cut(images, self.tile)
 
 
 def shrink(images: Tensor, max_side: int, min_side: int = 1, name: str = "images") -> Tensor:

@@ -10,13 +10,16 @@ from torch import Tensor
 
 from iqaloss._errors import check_choice
 from iqaloss.losses.augment import Augment
-from iqaloss.losses.checks import check_finite
+from iqaloss.losses.checks import check_count
 from iqaloss.losses.encoded import EncodedTarget, check_target
 from iqaloss.losses.functional import REDUCTIONS
+from iqaloss.losses.gradient_limits import GradientLimits
 from iqaloss.losses.guard import FiniteGuard
 from iqaloss.losses.inputs import Draw, Inputs
 from iqaloss.losses.loss_terms import LossTerms
 from iqaloss.losses.runner import Runner
+from iqaloss.losses.schedule import Schedule, Weight
+from iqaloss.losses.tiles import POOLS, pooled
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.factory import create_scorer
 from iqaloss.scorers.image_checks import check_images
@@ -37,7 +40,8 @@ class IQALoss(LossTerms):
         scorer: A registered name, whose scorer is built and folded, or a :class:`~iqaloss.scorers.base.Scorer`, which
             is taken as it is: ``scorer.fold()`` makes a frozen one faster.
         mode: ``"nr"``, ``"fr"`` or ``"both"``.
-        loss_weight: Factor of the loss.
+        loss_weight: Factor of the loss; a mapping such as ``{0: 0, 1000: 0.03}`` gives it for some steps of training,
+            with straight lines between them, and :meth:`set_step` says which step it is.
         reduction: ``"mean"`` or ``"sum"`` over the batch, or ``"none"`` for ``[B]``.
         input_range: The range of prediction and target: ``(0, 1)``, ``(-1, 1)`` or ``(0, 255)``, say.
         clamp: What happens to values outside the range: ``"ste"`` clips them and lets their gradient pass
@@ -64,11 +68,19 @@ class IQALoss(LossTerms):
         relative_to: No-reference terms seen from the target's: ``"target"`` asks for as good as the target and no
             better, ``"target_signed"`` is the published difference (arXiv 2405.20392). They need a target in mode
             ``"nr"`` too.
+        score_map: Bounds the no-reference loss: ``"sigmoid"``, as RankSRGAN does.
+        max_gradient_norm: The most that an image's gradient may measure, before ``loss_weight``: 1 is the length of
+            the gradient of an L1 loss. Longer ones are shortened; the value stays.
+        gradient_smoothing: The share, 0 to 1, of the gradient's finest pattern that is taken away.
+        tile: Scores square tiles of this many pixels, as few as cover the image, in place of the image.
+        tile_pool: What becomes of an image's tiles: the mean of the ``"worst"`` quarter, ``"softmax"`` (the worse, the
+            more it counts), or ``"mean"``.
 
     Attributes:
         inputs: What the scorer gets to see: range, clamp, size.
         runner: The scorer and how it runs: precision, memory.
         guard: What may not pass: wrong ranges, values that are not finite.
+        limits: What of the gradient reaches the prediction.
 
     Shapes:
         pred, target: ``[B, 3, H, W]``, RGB. Output: a scalar, or ``[B]`` with ``reduction="none"``.
@@ -93,7 +105,7 @@ class IQALoss(LossTerms):
         scorer: str | Scorer = "mdiqa-mobile",
         mode: str = "nr",
         *,
-        loss_weight: float = 1.0,
+        loss_weight: Weight = 1.0,
         reduction: str = "mean",
         input_range: tuple[float, float] = (0.0, 1.0),
         clamp: str | None = "ste",
@@ -107,18 +119,30 @@ class IQALoss(LossTerms):
         prefilter: float | None = None,
         augment: Augment | str | Sequence[str] | Mapping[str, Any] | None = None,
         relative_to: str | None = None,
+        score_map: str | None = None,
+        max_gradient_norm: float | None = None,
+        gradient_smoothing: float = 0.0,
+        tile: int | None = None,
+        tile_pool: str = "worst",
     ) -> None:
         if not isinstance(scorer, (str, Scorer)):
             raise TypeError(f"scorer must be a registered name or a Scorer, got {type(scorer).__name__}")
         built = create_scorer(scorer).fold() if isinstance(scorer, str) else scorer
-        super().__init__(Runner(built.freeze(), precision, checkpoint, channels_last, micro_batch), mode, relative_to)
+        runner = Runner(built.freeze(), precision, checkpoint, channels_last, micro_batch)
+        super().__init__(runner, mode, relative_to, score_map)
         self.reduction = check_choice("reduction", reduction, REDUCTIONS)
-        self.loss_weight = check_finite("loss_weight", loss_weight)
+        self._loss_weights = Schedule.read("loss_weight", loss_weight)
+        self.loss_weight = self._loss_weights.at(0)
+        self.scheduled = not self._loss_weights.constant
+        self.step: int | None = None
         card = built.card
         self.inputs = Inputs(
-            input_range, clamp, max_side, crop, Augment.read(augment), prefilter, card.min_side, card.name
+            input_range, clamp, max_side, crop, Augment.read(augment), prefilter, tile, card.min_side, card.name
         )
         self.guard = FiniteGuard(nonfinite, input_range)
+        low, high = self.inputs.input_range
+        self.limits = GradientLimits(max_gradient_norm, gradient_smoothing, high - low)
+        self.tile_pool = check_choice("tile_pool", tile_pool, POOLS)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> IQALoss:
         """Lets ``to()``, ``cuda()`` and their like reach the scorer."""
@@ -129,6 +153,16 @@ class IQALoss(LossTerms):
     def extra_repr(self) -> str:
         """Describes the loss in ``repr``."""
         return f"scorer={self.scorer.card.name!r}, mode={self.mode!r}, loss_weight={self.loss_weight:g}"
+
+    def set_step(self, step: int) -> None:
+        """Says which step of training comes next, from 0 on or from where it is resumed: weights follow their schedule.
+
+        Args:
+            step: The number of steps, of the optimizer say.
+        """
+        check_count("step", step, 0)
+        self.step = step
+        self.loss_weight = self._loss_weights.at(step)
 
     def encode(self, target: Tensor) -> EncodedTarget:
         """Computes what is compared of a target once, without a graph, to be passed in place of the target.
@@ -178,15 +212,24 @@ class IQALoss(LossTerms):
         """
         check_images(pred, self.scorer.card.min_side, "pred")
         self.guard.settle()
+        if self.step is None and self.scheduled:
+            raise RuntimeError("a weight of this loss follows a schedule: call loss_fn.set_step(step) before each step")
         reference = None
         if self.compares:
             reference = check_target(target, pred.shape, self._looks_at, self.target_request(), self.inputs)
         draw = self.inputs.draw(pred.shape, pred.device)
         images = self.guard.admit(pred.to(self.scorer.mean.dtype), "pred")
+        asked = None
+        if self.limits.active:
+            images, asked = self.limits.watch(images)
         images = self.inputs.prepare(images, "pred", draw)
         if isinstance(reference, Tensor):
             reference = self._prepared(reference, draw)
         terms, values = self.runner.terms_of(self, images, reference)
+        if self.inputs.tile is not None:
+            terms, values = pooled(terms, values, pred.shape[0], self.tile_pool)
+        if asked is not None:
+            values = values + asked
         values = self.guard.finite(terms, values, pred)
         loss = self.loss_weight * REDUCTIONS[self.reduction](values)
         if not return_terms:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from iqaloss._errors import check_choice
-from iqaloss.losses.functional import feature_distance, nr_loss
+from iqaloss.losses.functional import SCORE_MAPS, feature_distance, nr_loss
 from iqaloss.losses.micro_batches import WHOLE
 from iqaloss.losses.relative import RELATIVE, relative_terms
 from iqaloss.losses.runner import Runner
@@ -24,16 +24,19 @@ class LossTerms(nn.Module):
         runner: The frozen scorer and how it runs.
         mode: ``"nr"``, ``"fr"`` or ``"both"``.
         relative_to: None, ``"target"`` or ``"target_signed"``; see :mod:`iqaloss.losses.relative`.
+        score_map: None or what bounds a no-reference loss; see :data:`iqaloss.losses.functional.SCORE_MAPS`.
     """
 
-    def __init__(self, runner: Runner, mode: str, relative_to: str | None) -> None:
+    def __init__(self, runner: Runner, mode: str, relative_to: str | None, score_map: str | None) -> None:
         super().__init__()
         # The runner holds the scorer, so that nn.Module registers none: not in state_dict(), parameters() or train().
         self.runner = runner
         self.mode = check_choice("mode", mode, MODES)
         self.relative_to = None if relative_to is None else check_choice("relative_to", relative_to, RELATIVE)
-        if self.mode == "fr" and self.relative_to is not None:
-            raise ValueError(f'relative_to="{relative_to}" is about no-reference terms, which mode="fr" has not')
+        self.score_map = None if score_map is None else check_choice("score_map", score_map, SCORE_MAPS)
+        for name, value in (("relative_to", relative_to), ("score_map", score_map)):
+            if self.mode == "fr" and value is not None:
+                raise ValueError(f'{name}="{value}" is about no-reference terms, which mode="fr" has not')
 
     @property
     def scorer(self) -> Scorer:
@@ -67,7 +70,7 @@ class LossTerms(nn.Module):
     def nr_terms(self, output: ScoreOutput) -> dict[str, Tensor]:
         """Returns the no-reference terms ``[B]`` by name; they add up to the loss."""
         worst, best = self.scorer.card.score_range
-        return {"score": nr_loss(output.score, best, worst)}
+        return {"score": nr_loss(output.score, best, worst, self.score_map)}
 
     def fr_terms(self, output: ScoreOutput, target: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns the full-reference terms ``[B]`` by name; they add up to the loss."""

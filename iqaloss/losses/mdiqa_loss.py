@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from iqaloss._errors import check_choice
-from iqaloss.losses.checks import check_finite
 from iqaloss.losses.functional import feature_distance, normalized_weights, nr_loss
 from iqaloss.losses.iqa_loss import IQALoss
 from iqaloss.losses.micro_batches import WHOLE
+from iqaloss.losses.schedule import Schedule, Weight
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 
 FORMS = ("weighted", "fused")
@@ -40,7 +40,8 @@ class MDIQALoss(IQALoss):
 
     Args:
         weights: Dimension name to weight, or a sequence of weights in the model's order. Names that are left
-            out weigh 1. Weights are not negative, and not all zero.
+            out weigh 1. Weights are not negative, and not all zero. A weight may be a mapping from steps to weights,
+            as ``loss_weight`` may.
         mode: ``"nr"``, ``"fr"`` or ``"both"``.
         scorer: A registered MDIQA scorer's name, or the scorer.
         form: ``"weighted"`` or ``"fused"``.
@@ -63,7 +64,7 @@ class MDIQALoss(IQALoss):
 
     def __init__(
         self,
-        weights: Mapping[str, float] | Sequence[float] | None = None,
+        weights: Mapping[str, Weight] | Sequence[Weight] | None = None,
         mode: str = "nr",
         scorer: str | Scorer = "mdiqa-mobile",
         *,
@@ -82,11 +83,18 @@ class MDIQALoss(IQALoss):
             raise ValueError('fr_weighting="published" is a variant of form="fused"; it was given with form="weighted"')
         if self.form == "fused" and "weights" not in self.scorer.extra_names:
             raise ValueError(f'form="fused" needs instance weights, which {self.scorer.card.name} has not')
-        self.weights = check_weights(weights, self.scorer)
+        self.set_weights(weights)
 
-    def set_weights(self, weights: Mapping[str, float] | Sequence[float] | None) -> None:
-        """Changes the dimensions' weights, to follow a schedule say; takes what the constructor takes."""
-        self.weights = check_weights(weights, self.scorer)
+    def set_weights(self, weights: Mapping[str, Weight] | Sequence[Weight] | None) -> None:
+        """Changes the dimensions' weights; takes what the constructor takes."""
+        self._schedules = check_weights(weights, self.scorer)
+        self.weights = {name: schedule.at(self.step or 0) for name, schedule in self._schedules.items()}
+        self.scheduled = not all(each.constant for each in (self._loss_weights, *self._schedules.values()))
+
+    def set_step(self, step: int) -> None:
+        """Says which step of training comes next: the loss's and the dimensions' weights follow their schedules."""
+        super().set_step(step)
+        self.weights = {name: schedule.at(step) for name, schedule in self._schedules.items()}
 
     @property
     def active(self) -> tuple[str, ...]:
@@ -112,9 +120,10 @@ class MDIQALoss(IQALoss):
         """The weighted dimensions, or the fused score."""
         worst, best = self.scorer.card.score_range
         if self.form == "fused":
-            return {"score": nr_loss(output.score, best, worst)}
+            return {"score": nr_loss(output.score, best, worst, self.score_map)}
         shares = normalized_weights(self.weights)
-        losses = nr_loss(torch.stack([output.dimensions[name] for name in self.active]), best, worst)
+        scores = torch.stack([output.dimensions[name] for name in self.active])
+        losses = nr_loss(scores, best, worst, self.score_map)
         return {name: shares[name] * loss for name, loss in zip(self.active, losses.unbind())}
 
     def fr_terms(self, output: ScoreOutput, target: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -141,11 +150,11 @@ class MDIQALoss(IQALoss):
         return torch.stack([torch.full((), weight, device=device) for weight in self.weights.values()])
 
 
-def check_weights(weights: Mapping[str, float] | Sequence[float] | None, scorer: Scorer) -> dict[str, float]:
-    """Returns a weight for every dimension of a scorer, in the model's order, or says what is wrong."""
+def check_weights(weights: Mapping[str, Weight] | Sequence[Weight] | None, scorer: Scorer) -> dict[str, Schedule]:
+    """Returns a weight, or its schedule, for every dimension of a scorer, in its order, or says what is wrong."""
     names = scorer.dimension_names
     if weights is None:
-        given: dict[str, float] = {}
+        given: dict[str, Weight] = {}
     elif isinstance(weights, Mapping):
         given = dict(weights)
         for name in given:
@@ -159,7 +168,9 @@ def check_weights(weights: Mapping[str, float] | Sequence[float] | None, scorer:
         given = dict(zip(names, weights))
     else:
         raise TypeError(f"weights must be a dict by dimension name or a sequence, got {type(weights).__name__}")
-    checked = {name: check_finite(f"the weight of {name}", given.get(name, 1.0), negative=False) for name in names}
-    if not any(checked.values()):
-        raise ValueError(f"all weights are zero: nothing is left to optimise; dimensions: {', '.join(names)}")
+    checked = {name: Schedule.read(f"the weight of {name}", given.get(name, 1.0), negative=False) for name in names}
+    for step in {step for schedule in checked.values() for step in schedule.steps}:
+        if not any(schedule.at(step) for schedule in checked.values()):
+            when = "" if all(schedule.constant for schedule in checked.values()) else f" at step {step}"
+            raise ValueError(f"all weights are zero{when}: nothing is left to optimise; dimensions: {', '.join(names)}")
     return checked

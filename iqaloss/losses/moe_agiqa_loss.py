@@ -77,6 +77,8 @@ class MoEAGIQALoss(IQALoss):
     def set_prompts(self, prompts: Prompts) -> None:
         """Changes the prompts, for the next batch say; takes what the constructor takes."""
         tokens = cast(MoEAGIQA, self.scorer).tokenize(prompts, self.tokenizer)
+        if tokens.ids.shape[0] > 1 and self.inputs.tile is not None:
+            raise ValueError("tile= scores tiles of images, which prompts for each image do not know; give one for all")
         self.prompt_ids, self.prompt_mask = tokens.ids, tokens.mask
 
     def conditions(self, rows: slice = WHOLE) -> dict[str, Any]:

@@ -59,9 +59,9 @@ class PMTIQALoss(IQALoss):
     def nr_terms(self, output: ScoreOutput) -> dict[str, Tensor]:
         """The score, or the expected level in units of the best one."""
         if self.use == "level":
-            return {"level": nr_loss(output.extras["expected_level"], self.best_level)}
+            return {"level": nr_loss(output.extras["expected_level"], self.best_level, score_map=self.score_map)}
         worst, best = self.scorer.card.score_range
-        return {"score": nr_loss(output.score, best, worst)}
+        return {"score": nr_loss(output.score, best, worst, self.score_map)}
 
     def extra_repr(self) -> str:
         """Describes the loss in ``repr``."""

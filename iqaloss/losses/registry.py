@@ -13,6 +13,7 @@ from iqaloss._configs import check_options
 from iqaloss._errors import unknown_name
 from iqaloss.losses.iqa_loss import IQALoss
 from iqaloss.losses.lar_iqa_loss import LARIQALoss
+from iqaloss.losses.loss_sum import IQALossSum
 from iqaloss.losses.mdiqa_loss import MDIQALoss
 from iqaloss.losses.moe_agiqa_loss import MoEAGIQALoss
 from iqaloss.losses.pmt_iqa_loss import PMTIQALoss
@@ -22,6 +23,9 @@ from iqaloss.scorers.base import Scorer
 
 RENAMED = {"chunk": "micro_batch", "return_parts": "return_terms"}
 """Options that have another name today, for those who know the old one."""
+
+SUM = IQALossSum.__name__
+"""The name of the loss that is made of others."""
 
 _LOSSES: dict[str, type[IQALoss]] = {}
 
@@ -57,11 +61,13 @@ def list_losses() -> list[str]:
         >>> list_losses()[:2]
         ['IQALoss', 'LARIQALoss']
     """
-    return sorted(_LOSSES)
+    return sorted([*_LOSSES, SUM])
 
 
-def loss_class(name: object) -> type[IQALoss]:
+def loss_class(name: object) -> type[IQALoss] | type[IQALossSum]:
     """Returns a registered loss; raises ``ValueError`` with the nearest name for an unknown one."""
+    if name == SUM:
+        return IQALossSum
     if not isinstance(name, str) or name not in _LOSSES:
         raise ValueError(unknown_name("loss type", name, list_losses()))
     return _LOSSES[name]
@@ -87,7 +93,7 @@ def loss_options(loss: type[nn.Module]) -> dict[str, Any]:
     return options
 
 
-def check_loss_options(loss: type[IQALoss], given: Iterable[str]) -> None:
+def check_loss_options(loss: type[nn.Module], given: Iterable[str]) -> None:
     """Raises ``ValueError`` for an option that a loss does not take, with the nearest one or the new name."""
     allowed = loss_options(loss)
     for name in given:
@@ -116,8 +122,10 @@ class LossSpec:
     options: Mapping[str, Any]
 
     @classmethod
-    def read(cls, options: object) -> LossSpec:
+    def read(cls, options: object) -> LossSpec | SumSpec:
         """Reads a mapping with ``type``, ``scorer`` (a name, or a mapping with ``name`` and options) and options.
+
+        The type ``IQALossSum`` has ``losses`` in place of a scorer: a mapping from names to what is read here.
 
         Raises:
             ValueError: For an unknown name, with the nearest valid one, or the new one where it was renamed.
@@ -126,6 +134,9 @@ class LossSpec:
             raise ValueError(f"a loss is a mapping with a type, such as {{type: MDIQALoss}}, got {options!r}")
         loss = loss_class(options.get("type"))
         rest = {str(key): value for key, value in options.items() if key not in ("type", "scorer")}
+        if issubclass(loss, IQALossSum):
+            check_loss_options(loss, (str(key) for key in options if key != "type"))
+            return SumSpec.read(rest)
         check_loss_options(loss, rest)
         return cls(loss, ScorerSpec.read(options.get("scorer", loss_options(loss)["scorer"])), rest)
 
@@ -147,13 +158,65 @@ class LossSpec:
         """
         return self.loss(scorer=self.scorer.build() if scorer is None else scorer, **self.options)
 
+    def build_sharing(self, scorers: dict[str, Scorer]) -> IQALoss:
+        """Builds the loss with its scorer out of those that are there, and adds it where it is not."""
+        if self.scorer.key not in scorers:
+            scorers[self.scorer.key] = self.scorer.build()
+        return self.build(scorers[self.scorer.key])
 
-def build_losses(specs: Mapping[str, LossSpec]) -> dict[str, IQALoss]:
+
+@dataclass(frozen=True)
+class SumSpec:
+    """Several losses as a recipe says them, to be one.
+
+    Attributes:
+        losses: Name to loss.
+        options: The options of the sum by name.
+
+    Example:
+        >>> two = {"nr": {"type": "IQALoss"}, "fr": {"type": "IQALoss", "mode": "fr", "loss_weight": 0.5}}
+        >>> list(LossSpec.read({"type": "IQALossSum", "losses": two}).losses)
+        ['nr', 'fr']
+    """
+
+    losses: Mapping[str, LossSpec]
+    options: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, options: Mapping[str, Any]) -> SumSpec:
+        """Reads ``losses`` and the other options; raises ``ValueError`` with the place of what is wrong."""
+        given = options.get("losses")
+        if not isinstance(given, Mapping) or not given:
+            raise ValueError(f"{SUM}: losses must map names of your choice to losses, got {given!r}")
+        losses = {}
+        for name, each in given.items():
+            try:
+                spec = LossSpec.read(each)
+            except ValueError as error:
+                raise ValueError(f"losses.{name}: {error}") from None
+            if isinstance(spec, SumSpec):
+                raise ValueError(f"losses.{name}: a sum has losses, and no sums, in it")
+            losses[str(name)] = spec
+        return cls(losses, {name: value for name, value in options.items() if name != "losses"})
+
+    def check(self) -> None:
+        """Raises what building would, without building a scorer."""
+        for spec in self.losses.values():
+            spec.scorer.check_weights()
+        IQALossSum({name: spec.build(spec.scorer.tiny()) for name, spec in self.losses.items()}, **self.options)
+
+    def build(self, scorer: Scorer | None = None) -> IQALossSum:
+        """Builds the sum; losses that name the same scorer share it, or all share the one that is given."""
+        if scorer is None:
+            return self.build_sharing({})
+        return IQALossSum({name: spec.build(scorer) for name, spec in self.losses.items()}, **self.options)
+
+    def build_sharing(self, scorers: dict[str, Scorer]) -> IQALossSum:
+        """Builds the sum with the scorers that are there, and adds those that are not."""
+        return IQALossSum({name: spec.build_sharing(scorers) for name, spec in self.losses.items()}, **self.options)
+
+
+def build_losses(specs: Mapping[str, LossSpec | SumSpec]) -> dict[str, IQALoss | IQALossSum]:
     """Builds losses by name; those that name the same scorer share it."""
     scorers: dict[str, Scorer] = {}
-    losses = {}
-    for name, spec in specs.items():
-        if spec.scorer.key not in scorers:
-            scorers[spec.scorer.key] = spec.scorer.build()
-        losses[name] = spec.build(scorers[spec.scorer.key])
-    return losses
+    return {name: spec.build_sharing(scorers) for name, spec in specs.items()}

@@ -87,7 +87,7 @@ class Runner:
         """
         if rows is None and self.micro_batch is not None:
             return score_in_micro_batches(
-                lambda some, rows: self.terms_of(loss, some, None if target is None else target[rows], rows),
+                lambda some, rows: self.terms_of(loss, some, some_of(target, rows), rows),
                 images,
                 self.micro_batch,
             )
@@ -117,6 +117,11 @@ class Runner:
             if wants_channels_last(self.channels_last, self.convolutional, images.device, images.dtype, self.precision):
                 images = images.contiguous(memory_format=torch.channels_last)
             return self.scorer(images, request, **conditions)
+
+
+def some_of(target: Tensor | EncodedTarget | None, rows: slice) -> Tensor | EncodedTarget | None:
+    """Returns what belongs to some of the images, or tiles, that the scorer sees."""
+    return target.rows(rows) if isinstance(target, EncodedTarget) else None if target is None else target[rows]
 
 
 def autocast(precision: str | None, device: torch.device) -> Context:

@@ -18,6 +18,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "augment": {"augment": ["flip", "shift", "resize"]},
     "relative": {"relative_to": "target"},
     "signed": {"relative_to": "target_signed"},
+    "sigmoid": {"score_map": "sigmoid"},
+    "norm": {"max_gradient_norm": 0.01},
+    "smoothing": {"gradient_smoothing": 0.5},
+    "tile": {"tile": 32},
+    "softmax": {"tile": 48, "tile_pool": "softmax"},
 }
 """Each option of every loss that is off by default."""
 

@@ -16,6 +16,7 @@ from iqaloss._progress import progress as show_progress
 from iqaloss.integrations.basicsr.checks import check_recipe
 from iqaloss.integrations.basicsr.compat import cpu_in_place_of_cuda, load_training_state, whole_files
 from iqaloss.integrations.basicsr.logs import logging_to, silent
+from iqaloss.integrations.basicsr.losses import set_step
 from iqaloss.integrations.basicsr.recipe import RecipeError, complete
 from iqaloss.integrations.basicsr.registering import register
 
@@ -181,6 +182,7 @@ def _loop(training: Training, log: Any, advance: Advance) -> None:
             training.iteration += 1
             model.update_learning_rate(training.iteration, warmup_iter=opt["train"]["warmup_iter"])
             model.feed_data(batch)
+            set_step(model, training.iteration)
             model.optimize_parameters(training.iteration)
             working.record()
             losses = list(model.get_current_log().items())[:2]

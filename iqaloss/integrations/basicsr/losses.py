@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from iqaloss.losses.iqa_loss import IQALoss
 from iqaloss.losses.registry import LossSpec, build_losses, list_losses
 
 GROUP = "IQALossGroup"
@@ -63,6 +64,15 @@ class LossGroup(nn.Module):
                 total = total + percep
                 self.terms["l_percep"] = percep.detach()
         return total, style
+
+
+def set_step(model: Any, step: int) -> None:
+    """Tells the losses of a BasicSR model the iteration, for weights that follow a schedule; right when resumed too."""
+    for name, criterion in vars(model).items():
+        if name.startswith("cri_") and isinstance(criterion, nn.Module):
+            for loss in criterion.modules():
+                if isinstance(loss, IQALoss):
+                    loss.set_step(step)
 
 
 def _build_stock(options: Options) -> nn.Module:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from iqaloss.integrations.basicsr.losses import GROUP, LossGroup
+from iqaloss.integrations.basicsr.losses import GROUP, LossGroup, set_step
 
 MODELS = {"IQASRModel": "SRModel", "IQASRGANModel": "SRGANModel", "IQARealESRGANModel": "RealESRGANModel"}
 """Our models, and the stock one that each extends."""
@@ -40,6 +40,11 @@ class NamedLosses:
         if opt.get("is_train"):
             opt = {**opt, "train": grouped(opt["train"])}
         super().__init__(opt)  # type: ignore[call-arg]
+
+    def optimize_parameters(self, current_iter: int) -> None:
+        """Does one step, with the losses' weights of this iteration."""
+        set_step(self, current_iter)
+        super().optimize_parameters(current_iter)  # type: ignore[misc]
 
     def reduce_loss_dict(self, loss_dict: dict[str, Tensor]) -> dict[str, float]:
         """Reports the terms in place of their sum."""

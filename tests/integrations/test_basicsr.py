@@ -220,6 +220,28 @@ def test_iqa_losses_change_the_step(recipe: dict[str, Any]) -> None:
     assert not torch.equal(*weights)
 
 
+def test_scheduled_weights_follow_the_iteration_wherever_training_begins(recipe: dict[str, Any]) -> None:
+    options = built_options(recipe, "IQASRModel")
+    options["train"]["iqa_opt"]["sharp"]["loss_weight"] = {0: 0, 100: 1.0}
+    model = build_model(options)
+    model.feed_data({"lq": torch.rand(2, 3, 16, 16), "gt": torch.rand(2, 3, 64, 64)})
+    for iteration, weight in ((50, 0.5), (51, 0.51), (400, 1.0)):
+        model.optimize_parameters(iteration)
+        assert model.cri_perceptual.losses[0].loss_weight == pytest.approx(weight)
+        assert model.cri_perceptual.losses[1].loss_weight == 1.0
+
+
+def test_the_training_command_tells_a_stock_models_losses_the_iteration(
+    recipe: dict[str, Any], scorer: dict[str, str], tmp_path: Path
+) -> None:
+    late = {"type": "MDIQALoss", "scorer": scorer, "loss_weight": {0: 0, 4: 0.1}, "augment": ["flip"]}
+    near = {"type": "IQALoss", "mode": "fr", "scorer": scorer, "prefilter": 0.8}
+    recipe = {**recipe, "model_type": "SRModel", "val": None}
+    recipe["train"] = {**recipe["train"], "total_iter": 2, "iqa_opt": None}
+    recipe["train"]["perceptual_opt"] = {"type": "IQALossSum", "losses": {"late": late, "near": near}}
+    assert (train(recipe, root=tmp_path, progress=False) / "models" / "net_g_latest.pth").is_file()
+
+
 # --- the metric ---
 
 

@@ -105,3 +105,13 @@ def test_with_a_target_pred_makes_one_more_stop_for_each_map(case: Case, device:
     way = stops(loss, *random_pair(loss))
     assert len(way) <= STOPS - 1 + len(loss.compared_features()), way
     assert max(entries(way).values()) <= ENTRIES, way
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.label.endswith("both")], ids=str)
+def test_both_ways_share_the_stops_up_to_the_scorer(case: Case, device: torch.device) -> None:
+    """No more than the no-reference way, the full-reference terms and one stop for each map."""
+    loss = case.loss(device)
+    way = stops(loss, *random_pair(loss))
+    assert len(way) <= STOPS + 1 + len(loss.compared_features()), way
+    assert [name for _, name in way].count("prepare") == 1
+    assert max(entries(way).values()) <= ENTRIES, way

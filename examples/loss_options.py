@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from skimage import data
 
 from iqaloss import IQALoss, MDIQALoss
 from iqaloss.losses import IQALossSum
@@ -23,7 +24,8 @@ def main() -> None:
     worst = IQALoss(look.scorer, mode="fr", loss_weight=0.1, tile=64)  # the worst quarter of the tiles counts
     loss_fn = IQALossSum({"look": look, "worst": worst})
 
-    target = torch.rand(1, 3, 128, 128)
+    photo = torch.from_numpy(data.chelsea()).permute(2, 0, 1).float() / 255
+    target = photo[None, :, 60:188, 120:248]
     restored = (target + 0.1 * torch.randn_like(target)).requires_grad_()
     optimizer = torch.optim.Adam([restored], lr=0.01)
     for step in range(10):

@@ -145,9 +145,9 @@ class MDIQALoss(IQALoss):
         return {"ratio": self._ratio(), "fixed_weights": self.mode == "fr"} if self.form == "fused" else {}
 
     def _ratio(self) -> Tensor:
-        """The weights ``[D]`` on the scorer's device; filled there, for a copy would make the host wait."""
-        device = self.scorer.mean.device
-        return torch.stack([torch.full((), weight, device=device) for weight in self.weights.values()])
+        """The weights ``[D]`` where and as the scorer's are; filled there, for a copy would make the host wait."""
+        like = self.scorer.mean
+        return torch.stack([like.new_full((), weight) for weight in self.weights.values()])
 
 
 def check_weights(weights: Mapping[str, Weight] | Sequence[Weight] | None, scorer: Scorer) -> dict[str, Schedule]:

@@ -135,7 +135,7 @@ class LossSpec:
         loss = loss_class(options.get("type"))
         rest = {str(key): value for key, value in options.items() if key not in ("type", "scorer")}
         if issubclass(loss, IQALossSum):
-            check_loss_options(loss, (str(key) for key in options if key != "type"))
+            check_loss_options(loss, [str(key) for key in options if key != "type"])
             return SumSpec.read(rest)
         check_loss_options(loss, rest)
         return cls(loss, ScorerSpec.read(options.get("scorer", loss_options(loss)["scorer"])), rest)

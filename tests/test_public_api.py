@@ -38,7 +38,7 @@ def test_every_loss_is_exported() -> None:
     import iqaloss.losses
     from iqaloss.losses.registry import list_losses
 
-    assert {*list_losses(), "EncodedTarget"} == set(iqaloss.losses.__all__)
+    assert {*list_losses(), "EncodedTarget", "IQALossSum"} == set(iqaloss.losses.__all__)
     assert all(getattr(iqaloss.losses, name).__name__ == name for name in iqaloss.losses.__all__)
     with pytest.raises(AttributeError, match=r"no attribute .MDIQALos."):
         _ = iqaloss.losses.MDIQALos  # type: ignore[attr-defined]

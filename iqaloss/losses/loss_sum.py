@@ -20,8 +20,7 @@ class IQALossSum(nn.Module):
 
     Scorers err in different places: what several of them praise is less often an artefact (mean of several metrics:
     arXiv 2504.18524; half full-reference, half no-reference: arXiv 2510.18851). A recipe, and
-    :meth:`iqaloss.losses.registry.LossSpec.read`, take the losses as mappings; those that name the same scorer share
-    it.
+    :func:`iqaloss.losses.registry.read_spec`, take the losses as mappings; those that name the same scorer share it.
 
     Args:
         losses: Name to loss. A loss's own ``loss_weight`` is its weight in the sum.

@@ -61,13 +61,11 @@ def list_losses() -> list[str]:
         >>> list_losses()[:2]
         ['IQALoss', 'LARIQALoss']
     """
-    return sorted([*_LOSSES, SUM])
+    return sorted(_LOSSES)
 
 
-def loss_class(name: object) -> type[IQALoss] | type[IQALossSum]:
+def loss_class(name: object) -> type[IQALoss]:
     """Returns a registered loss; raises ``ValueError`` with the nearest name for an unknown one."""
-    if name == SUM:
-        return IQALossSum
     if not isinstance(name, str) or name not in _LOSSES:
         raise ValueError(unknown_name("loss type", name, list_losses()))
     return _LOSSES[name]
@@ -122,10 +120,10 @@ class LossSpec:
     options: Mapping[str, Any]
 
     @classmethod
-    def read(cls, options: object) -> LossSpec | SumSpec:
+    def read(cls, options: object) -> LossSpec:
         """Reads a mapping with ``type``, ``scorer`` (a name, or a mapping with ``name`` and options) and options.
 
-        The type ``IQALossSum`` has ``losses`` in place of a scorer: a mapping from names to what is read here.
+        A sum of losses is read by :func:`read_spec`, as every loss is.
 
         Raises:
             ValueError: For an unknown name, with the nearest valid one, or the new one where it was renamed.
@@ -134,9 +132,6 @@ class LossSpec:
             raise ValueError(f"a loss is a mapping with a type, such as {{type: MDIQALoss}}, got {options!r}")
         loss = loss_class(options.get("type"))
         rest = {str(key): value for key, value in options.items() if key not in ("type", "scorer")}
-        if issubclass(loss, IQALossSum):
-            check_loss_options(loss, [str(key) for key in options if key != "type"])
-            return SumSpec.read(rest)
         check_loss_options(loss, rest)
         return cls(loss, ScorerSpec.read(options.get("scorer", loss_options(loss)["scorer"])), rest)
 
@@ -175,7 +170,7 @@ class SumSpec:
 
     Example:
         >>> two = {"nr": {"type": "IQALoss"}, "fr": {"type": "IQALoss", "mode": "fr", "loss_weight": 0.5}}
-        >>> list(LossSpec.read({"type": "IQALossSum", "losses": two}).losses)
+        >>> list(SumSpec.read({"type": "IQALossSum", "losses": two}).losses)
         ['nr', 'fr']
     """
 
@@ -185,18 +180,19 @@ class SumSpec:
     @classmethod
     def read(cls, options: Mapping[str, Any]) -> SumSpec:
         """Reads ``losses`` and the other options; raises ``ValueError`` with the place of what is wrong."""
+        options = {str(key): value for key, value in options.items() if key != "type"}
+        check_loss_options(IQALossSum, options)
         given = options.get("losses")
         if not isinstance(given, Mapping) or not given:
             raise ValueError(f"{SUM}: losses must map names of your choice to losses, got {given!r}")
         losses = {}
         for name, each in given.items():
+            if isinstance(each, Mapping) and each.get("type") == SUM:
+                raise ValueError(f"losses.{name}: a sum has losses, and no sums, in it")
             try:
-                spec = LossSpec.read(each)
+                losses[str(name)] = LossSpec.read(each)
             except ValueError as error:
                 raise ValueError(f"losses.{name}: {error}") from None
-            if isinstance(spec, SumSpec):
-                raise ValueError(f"losses.{name}: a sum has losses, and no sums, in it")
-            losses[str(name)] = spec
         return cls(losses, {name: value for name, value in options.items() if name != "losses"})
 
     def check(self) -> None:
@@ -214,6 +210,24 @@ class SumSpec:
     def build_sharing(self, scorers: dict[str, Scorer]) -> IQALossSum:
         """Builds the sum with the scorers that are there, and adds those that are not."""
         return IQALossSum({name: spec.build_sharing(scorers) for name, spec in self.losses.items()}, **self.options)
+
+
+def read_spec(options: object) -> LossSpec | SumSpec:
+    """Reads a loss, or an ``IQALossSum``, whose ``losses`` map names of your choice to such mappings.
+
+    Raises:
+        ValueError: For an unknown name, with the nearest valid one.
+
+    Example:
+        >>> read_spec({"type": "IQALossSum", "losses": {"look": {"type": "MDIQALoss"}}}).losses["look"].scorer.name
+        'mdiqa-mobile'
+    """
+    if isinstance(options, Mapping):
+        if options.get("type") == SUM:
+            return SumSpec.read(options)
+        if options.get("type") not in _LOSSES:
+            raise ValueError(unknown_name("loss type", options.get("type"), [*list_losses(), SUM]))
+    return LossSpec.read(options)
 
 
 def build_losses(specs: Mapping[str, LossSpec | SumSpec]) -> dict[str, IQALoss | IQALossSum]:

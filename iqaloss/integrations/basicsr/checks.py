@@ -14,7 +14,7 @@ from iqaloss.integrations.basicsr.loss_checks import check_loss, check_metric
 from iqaloss.integrations.basicsr.metrics import calculate_iqa
 from iqaloss.integrations.basicsr.model import MODELS
 from iqaloss.integrations.basicsr.recipe import RecipeError
-from iqaloss.losses.registry import list_losses
+from iqaloss.losses.registry import SUM, list_losses
 
 TOP = ("name", "model_type", "scale", "num_gpu", "manual_seed", "datasets", "path", "train", "val", "logger")
 TRAIN = ("optim_g", "scheduler", "total_iter", "warmup_iter", "ema_decay", "pixel_opt", "perceptual_opt", "iqa_opt")
@@ -174,7 +174,7 @@ def _check_train(options: Mapping[str, Any]) -> Iterable[str]:
         yield f"train.scheduler: {unknown_name('scheduler', scheduler.get('type'), SCHEDULERS)}"
     for slot in LOSS_SLOTS:
         loss = _section(train, slot)
-        if loss and loss.get("type") in list_losses():
+        if loss and loss.get("type") in (*list_losses(), SUM):
             yield from check_loss(f"train.{slot}", loss)
         elif loss:
             yield from _check_call(f"train.{slot}", loss, LOSS_REGISTRY, "loss")

@@ -8,7 +8,7 @@ from typing import Any
 
 from iqaloss._errors import unknown_name
 from iqaloss.integrations.basicsr.metrics import OVERALL, calculate_iqa
-from iqaloss.losses.registry import LossSpec
+from iqaloss.losses.registry import read_spec
 from iqaloss.losses.scorer_spec import ScorerSpec
 from iqaloss.scorers import registry
 
@@ -16,7 +16,7 @@ from iqaloss.scorers import registry
 def check_loss(place: str, options: Mapping[str, Any]) -> list[str]:
     """Returns what is wrong with the options of one of our losses."""
     try:
-        LossSpec.read(options).check()
+        read_spec(options).check()
     except (ValueError, TypeError, ImportError) as error:
         return [f"{place}: {error}"]
     return []

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from iqaloss.losses.iqa_loss import IQALoss
-from iqaloss.losses.registry import LossSpec, build_losses, list_losses
+from iqaloss.losses.registry import SUM, build_losses, list_losses, read_spec
 
 GROUP = "IQALossGroup"
 """The registered name of a group of named losses; :mod:`.model` makes one of ``train.iqa_opt``."""
@@ -44,7 +44,7 @@ class LossGroup(nn.Module):
 
     def __init__(self, losses: Mapping[str, Options], perceptual: Options | None = None) -> None:
         super().__init__()
-        built = build_losses({name: LossSpec.read(options) for name, options in losses.items()})
+        built = build_losses({name: read_spec(options) for name, options in losses.items()})
         self.names = tuple(built)
         self.losses = nn.ModuleList(built.values())
         self.perceptual = None if perceptual is None else _build_stock(perceptual)
@@ -84,7 +84,7 @@ def _build_stock(options: Options) -> nn.Module:
 
 def _builder(name: str) -> Callable[..., nn.Module]:
     def build(**options: Any) -> nn.Module:
-        return PairedLoss(LossSpec.read({**options, "type": name}).build())
+        return PairedLoss(read_spec({**options, "type": name}).build())
 
     build.__name__ = name
     return build
@@ -94,7 +94,7 @@ def register() -> None:
     """Puts every loss, and the group of named losses, into BasicSR's loss registry, once."""
     from basicsr.utils.registry import LOSS_REGISTRY
 
-    for name in list_losses():
+    for name in (*list_losses(), SUM):
         if name not in LOSS_REGISTRY:
             LOSS_REGISTRY.register(_builder(name))
     if GROUP not in LOSS_REGISTRY:

@@ -64,6 +64,19 @@ def options_reach_the_loss(adapter: Adapter) -> None:
     torch.testing.assert_close(adapter.value(module, pred, target), want, rtol=1e-5, atol=1e-6)
 
 
+def options_against_gaming_reach_the_loss(adapter: Adapter) -> None:
+    given = {"prefilter": 0.8, "augment": ["flip", "resize"], "max_gradient_norm": 1.0, "gradient_smoothing": 0.5}
+    module = adapter.build(**given, tile=48, loss_weight={0: 0.0, 10: 1.0})
+    pred, target = images_for(module)
+    for loss in losses_in(module):
+        assert (loss.inputs.prefilter, loss.inputs.tile, loss.limits.longest) == (0.8, 48, 1.0)
+        loss.set_step(5)
+        assert loss.loss_weight == 0.5
+    (gradient,) = torch.autograd.grad(adapter.value(module, pred, target), pred)
+    assert torch.isfinite(gradient).all()
+    assert gradient.abs().max() > 0
+
+
 def the_gradient_reaches_the_prediction_and_nothing_else(adapter: Adapter) -> None:
     module = adapter.build()
     pred, target = images_for(module)
@@ -112,6 +125,7 @@ def an_old_name_names_the_new_one(adapter: Adapter) -> None:
 LAWS: tuple[Callable[[Adapter], None], ...] = (
     the_value_is_that_of_the_plain_loss,
     options_reach_the_loss,
+    options_against_gaming_reach_the_loss,
     the_gradient_reaches_the_prediction_and_nothing_else,
     whoever_holds_it_neither_saves_nor_trains_the_scorer,
     a_holders_train_leaves_the_scorer_in_eval,

@@ -162,7 +162,8 @@ class IQALoss(LossTerms):
         """
         check_count("step", step, 0)
         self.step = step
-        self.loss_weight = self._loss_weights.at(step)
+        if not self._loss_weights.constant:
+            self.loss_weight = self._loss_weights.at(step)
 
     def encode(self, target: Tensor) -> EncodedTarget:
         """Computes what is compared of a target once, without a graph, to be passed in place of the target.

@@ -6,7 +6,7 @@ import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from iqaloss.losses.checks import check_count, check_finite
+from iqaloss.losses.checks import check_finite
 
 Weight = float | Mapping[int, float]
 """A number, or a number for some steps, with straight lines between them."""
@@ -44,10 +44,9 @@ class Schedule:
             return cls((0,), (check_finite(name, given, negative=negative),))
         if not given:
             raise ValueError(f"{name} must be a number or map steps to numbers, such as {{0: 0, 1000: 0.03}}; got {{}}")
-        for step in given:
-            check_count(f"a step of {name}", step if step is not None else "None", 0)  # type: ignore[arg-type]
-        steps = tuple(sorted(given))
-        return cls(steps, tuple(check_finite(f"{name} at step {s}", given[s], negative=negative) for s in steps))
+        values = {read_step(name, step): value for step, value in given.items()}
+        steps = tuple(sorted(values))
+        return cls(steps, tuple(check_finite(f"{name} at step {s}", values[s], negative=negative) for s in steps))
 
     @property
     def constant(self) -> bool:
@@ -61,3 +60,18 @@ class Schedule:
             return self.values[0 if after == 0 else -1]
         (x, y), (u, v) = ((self.steps[i], self.values[i]) for i in (after - 1, after))
         return y + (v - y) * (step - x) / (u - x)
+
+
+def read_step(name: str, given: object) -> int:
+    """Returns a step of a schedule, which JSON, and a recipe that BasicSR's own script prints, write as text.
+
+    Example:
+        >>> read_step("loss_weight", "1000")
+        1000
+    """
+    step = int(given) if isinstance(given, str) and given.isdecimal() else given
+    if isinstance(step, bool) or not isinstance(step, int):
+        raise TypeError(f"a step of {name} must be a whole number, got {given!r}")
+    if step < 0:
+        raise ValueError(f"a step of {name} must be at least 0, got {step}")
+    return step

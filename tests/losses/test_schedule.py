@@ -21,6 +21,7 @@ def test_between_two_steps_runs_a_straight_line() -> None:
     )
     assert Schedule.read("loss_weight", {100: 0.5, 200: 1}).at(0) == 0.5
     assert Schedule.read("loss_weight", 0.25).at(7) == 0.25
+    assert Schedule.read("loss_weight", {"0": 0, "1000": 1.0}).at(250) == 0.25
 
 
 def test_a_loss_weight_follows_its_steps() -> None:
@@ -59,7 +60,7 @@ def test_a_schedule_that_nobody_follows_is_told() -> None:
     [
         ({"loss_weight": {}}, ValueError, "must be a number or map steps to numbers"),
         ({"loss_weight": {-1: 1.0}}, ValueError, "a step of loss_weight must be at least 0, got -1"),
-        ({"loss_weight": {"0": 1.0}}, TypeError, "a step of loss_weight must be a whole number"),
+        ({"loss_weight": {"soon": 1.0}}, TypeError, "a step of loss_weight must be a whole number"),
         ({"loss_weight": {0: "much"}}, TypeError, "loss_weight at step 0 must be a number, got 'much'"),
         ({"weights": {"sharpness": {0: -1.0}}}, ValueError, "the weight of sharpness at step 0 must be finite and not"),
         ({"weights": [{0: 0, 9: 1}, 0, 0, 0, 0]}, ValueError, "all weights are zero at step 0"),

@@ -17,7 +17,7 @@ from iqaloss.integrations.basicsr.checks import check_recipe
 from iqaloss.integrations.basicsr.compat import cpu_in_place_of_cuda, load_training_state, whole_files
 from iqaloss.integrations.basicsr.logs import logging_to, silent
 from iqaloss.integrations.basicsr.losses import set_step
-from iqaloss.integrations.basicsr.recipe import RecipeError, complete
+from iqaloss.integrations.basicsr.recipe import RecipeError, complete, with_text_keys
 from iqaloss.integrations.basicsr.registering import register
 
 LAUNCHERS = ("none", "pytorch", "slurm")
@@ -80,7 +80,7 @@ def run(
         whole_files(),
     ):
         log.info(get_env_info())
-        log.info(dict2str(opt))
+        log.info(dict2str(with_text_keys(opt)))
         training = _build(opt, resume, log)
         try:
             total, shown = opt["train"]["total_iter"], progress and rank == 0

@@ -123,3 +123,15 @@ def complete(options: dict[str, Any], root: Path, rank: int, world_size: int) ->
     for folder in ("models", "training_states", "visualization"):
         paths[folder] = str(experiment / folder)
     return done
+
+
+def with_text_keys(options: Any) -> Any:
+    """Returns options whose keys are text, as BasicSR prints them: those of a schedule are numbers.
+
+    Example:
+        >>> with_text_keys({"loss_weight": {0: 0.0, 1000: 0.03}})
+        {'loss_weight': {'0': 0.0, '1000': 0.03}}
+    """
+    if not isinstance(options, Mapping):
+        return options
+    return {str(key): with_text_keys(value) for key, value in options.items()}

@@ -32,10 +32,10 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, required=True, help="folder for what was measured")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     parser.add_argument("--references", type=int, default=5, help="originals of TID2013, at most 5 (default: 5)")
-    parser.add_argument("--levels", type=int, nargs="+", default=[3, 5, 2], help="levels of TID2013 (default: 3 5 2)")
+    parser.add_argument("--levels", type=int, nargs="+", default=[3, 5], help="levels of TID2013 (default: 3 5)")
     parser.add_argument("--trials", type=int, default=100, help="pictures whose votes count, at most 100")
     parser.add_argument("--seed", type=int, default=0, help="seed of noise, draws and intervals (default: 0)")
-    parser.add_argument("--repeats", type=int, default=1000, help="resamples of an interval (default: 1000)")
+    parser.add_argument("--repeats", type=int, default=500, help="resamples of an interval (default: 500)")
     return parser.parse_args(words)
 
 
@@ -62,7 +62,7 @@ def main(words: Sequence[str] | None = None) -> int:
         items = list(votes.outputs(given.votes, drawn))
         found.append(Asked("votes", items, measure_items(items, candidates, given.cache / "votes.json"), drawn))
     if given.pairs and given.scores:
-        items = list(tid.real(given.pairs, given.scores, tid.WIDTH))
+        items = list(tid.real(given.pairs, given.scores))
         found.append(Asked("pairs", items, measure_items(items, candidates, given.cache / "pairs.json")))
     write(given, found)
     return 0

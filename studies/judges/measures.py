@@ -44,12 +44,12 @@ CANDIDATES: Mapping[str, Candidate] = {
     "tv_distance": Candidate("difference of TV"),
     "tv": Candidate("TV alone", sees_target=False),
     "mdiqa_fr": Candidate("MDIQALoss, fr"),
-    "mdiqa_nr_relative": Candidate("MDIQALoss, nr, relative"),
-    "mdiqa_nr_difference": Candidate("MDIQALoss, nr, difference"),
+    "mdiqa_nr_below": Candidate("MDIQALoss, nr, below target"),
+    "mdiqa_nr_signed": Candidate("MDIQALoss, nr, less target's"),
     "mdiqa_nr": Candidate("MDIQALoss, nr", sees_target=False),
     "score": Candidate("IQALoss, nr (one score)", sees_target=False),
 }
-"""Every candidate, in the order of tables. ``relative``: no better than the target counts; ``difference``: its size."""
+"""Every candidate, in the order of tables. ``below``: being better than its target is no gain; ``signed``: it is."""
 
 
 def total_variation(images: Tensor) -> Tensor:
@@ -82,8 +82,8 @@ def ours() -> Callable[[Tensor, Tensor], Values]:
         loss, wanted = nr(pred), nr(target)
         return {
             "mdiqa_fr": -fr(pred, target),
-            "mdiqa_nr_relative": -(loss - wanted).clamp_min(0.0),
-            "mdiqa_nr_difference": -(loss - wanted).abs(),
+            "mdiqa_nr_below": -(loss - wanted).clamp_min(0.0),
+            "mdiqa_nr_signed": wanted - loss,
             "mdiqa_nr": -loss,
             "score": -one(pred),
         }

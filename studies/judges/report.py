@@ -23,6 +23,7 @@ TITLES = {
     "pairs": "TID2013, five real pairs",
 }
 EXTRA = {"oracle": "(the majority)", "names": "(the names of the two losses)"}
+MARKS = {"a say": "", "no say": "*", "against": "†"}
 HEADINGS = {"srcc": "SRCC", "plcc": "PLCC", "krcc": "KRCC", "two_afc": "2AFC"}
 
 
@@ -56,11 +57,11 @@ def judged(asked: Asked, given: argparse.Namespace) -> Verdicts:
 
 
 def cell(verdict: Verdict, name: str) -> str:
-    """A value with its interval; what chance alone would reach has no say."""
+    """A value with its interval; and whether it has no say, or speaks against people."""
     value = f"{verdict.values[name]:.3f}"
     if name in verdict.ci:
         value += " [{:.2f}, {:.2f}]".format(*verdict.ci[name])
-    return value if name != verdict.main or verdict.has_a_say else f"{value} no say"
+    return value if name != verdict.main or verdict.word == "a say" else f"{value} {verdict.word}"
 
 
 def set_table(verdicts: Verdicts) -> Iterator[str]:
@@ -74,24 +75,28 @@ def set_table(verdicts: Verdicts) -> Iterator[str]:
 
 
 def group_table(groups: Mapping[str, Verdicts], what: str) -> Iterator[str]:
-    """SRCC within each group; a star marks what is no more than chance."""
+    """SRCC within each group; with the marks of what has no say."""
     first = next(iter(groups.values()))
     yield f"| {what} | n | " + " | ".join(title(name) for name in first) + " |"
     yield "|---|---|" + "---|" * len(first)
     for group, verdicts in groups.items():
-        cells = [f"{one.values['srcc']:.2f}{'' if one.has_a_say else '*'}" for one in verdicts.values()]
+        cells = [f"{one.values['srcc']:.2f}{MARKS[one.word]}" for one in verdicts.values()]
         yield f"| {group} | {next(iter(verdicts.values())).n} | " + " | ".join(cells) + " |"
     yield ""
 
 
 def who_has_a_say(name: str, verdicts: Verdicts) -> str:
     """A plain sentence on a set."""
-    mute = [title(who) for who, verdict in verdicts.items() if who in CANDIDATES and not verdict.has_a_say]
-    top = sorted((who for who in verdicts if who in CANDIDATES), key=lambda who: -_main(verdicts[who]))[:3]
-    best = ", ".join(f"{title(who)} ({_main(verdicts[who]):.2f})" for who in top)
-    return f"- **{TITLES[name]}**: closest to people are {best}. " + (
-        f"No say: {', '.join(mute)}." if mute else "Every candidate is above chance."
-    )
+    there = sorted((who for who in verdicts if who in CANDIDATES), key=lambda who: -_main(verdicts[who]))
+    sentences = [f"- **{TITLES[name]}**: closest to people are {_listed(there[:3], verdicts)}"]
+    for word, start in (("no say", "No say there"), ("against", "Against people")):
+        if who := [who for who in there if verdicts[who].word == word]:
+            sentences.append(f"{start}: {_listed(who, verdicts)}")
+    return ". ".join(sentences) + "."
+
+
+def _listed(names: Sequence[str], verdicts: Verdicts) -> str:
+    return ", ".join(f"{title(who)} ({_main(verdicts[who]):.2f})" for who in names)
 
 
 def _main(verdict: Verdict) -> float:
@@ -114,13 +119,13 @@ def protocol(asked: Sequence[Asked]) -> Iterator[str]:
     yield (
         "- Every value is turned so that higher is better. Intervals hold 95 % of the resamples of a bootstrap over "
         "pictures (votes: over the pictures with their votes). A candidate has a say on a set where the whole interval "
-        "of its SRCC lies above 0, or that of its 2AFC score above one half. Pictures of one original are not "
-        "independent: true intervals are wider."
+        "of its SRCC lies above 0, or that of its 2AFC score above one half; it has none where the interval holds that "
+        "value. Pictures of one original are not independent: true intervals are wider."
     )
     yield (
-        "- MDIQALoss and IQALoss are the shipped scorer at its defaults. `relative`: how far the prediction's score is "
-        "below its target's, no less than 0; `difference`: the size of the difference. TV alone counts little of it as "
-        "good."
+        "- MDIQALoss and IQALoss are the shipped scorer at its defaults. `less target's`: the prediction's loss less "
+        'its target\'s, as with `relative_to="target_signed"`; `below target`: the same, but 0 where it is '
+        "better. TV alone counts little of it as good."
     )
     if "tid" in there:
         missing = len(next(one for one in asked if one.name == "tid").items) - there["tid"]
@@ -149,8 +154,9 @@ def protocol(asked: Sequence[Asked]) -> Iterator[str]:
         )
     if "pairs" in there:
         yield (
-            f"- {TITLES['pairs']}: whole pictures; type and level told by the eye and the PSNR (I03 may be JPEG 2000 "
-            "or sparse sampling, either way the worst). Five pairs show nothing but that the direction is right."
+            f"- {TITLES['pairs']}: the middle {2 * tid.SIDE} by {2 * tid.SIDE} pixels; type and level told by the eye "
+            "and the PSNR (I03 may be JPEG 2000 or sparse sampling, either way the worst). Five pairs show nothing but "
+            "the direction."
         )
 
 
@@ -171,7 +177,7 @@ def write(given: argparse.Namespace, asked: Sequence[Asked]) -> None:
         count = len(said(one.items, one.kept)) // (2 if one.votes else 1)
         lines += [f"## {TITLES[one.name]} ({count})", "", *set_table(verdicts[one.name])]
         for what in one.items[0].groups if one.items else ():
-            lines += [f"SRCC within each {what}; * is no more than chance:", ""]
+            lines += [f"SRCC within each {what}; * is no more than chance, † is against people beyond chance:", ""]
             lines += group_table(groups[f"{one.name}, by {what}"], what)
     lines += ["## Protocol", "", f"    {command(given)}", "", *protocol(asked), "- Raw results: `judges.json`."]
     write_text(given.out / "judges.md", "\n".join(lines) + "\n")

@@ -79,7 +79,7 @@ def _maker(kodak: Path, number: int, distortion: Distortion, level: int, side: i
     return load
 
 
-def real(folder: Path, scores: Path, side: int) -> Iterator[Item]:
+def real(folder: Path, scores: Path, side: int = 2 * SIDE) -> Iterator[Item]:
     """Yields the five pairs ``ref/INN.bmp`` and ``dist/INN.bmp``."""
     table = read_scores(scores)
     for number, (kind, level) in REAL.items():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from iqaloss.evaluation.agreement.bootstrap import Interval
+import numpy as np
+
+from iqaloss.evaluation.agreement.bootstrap import Interval, resamples
+from iqaloss.evaluation.agreement.correlations import Floats, pair, srcc, stats
 from iqaloss.evaluation.agreement.metrics import measure
 from iqaloss.ranking.agreement import agreement, by_scores, method_prior, oracle
 from iqaloss.ranking.models import fit
@@ -38,16 +41,16 @@ class Verdict:
         return next(iter(self.values))
 
     @property
-    def has_a_say(self) -> bool:
-        """Whether the whole interval of the first measure lies above chance."""
-        low = self.ci.get(self.main, (math.nan, math.nan))[0]
-        return low > self.chance
+    def word(self) -> str:
+        """``"a say"`` where the whole interval of the first measure lies above chance, ``"against"`` where below."""
+        low, high = self.ci.get(self.main, (-math.inf, math.inf))
+        return "a say" if low > self.chance else "against" if high < self.chance else "no say"
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values for JSON."""
         ci = {name: [_plain(end) for end in ends] for name, ends in self.ci.items() if name in self.values}
         values = {name: _plain(value) for name, value in self.values.items()}
-        return {"n": self.n, **values, "ci": ci, "has_a_say": self.has_a_say}
+        return {"n": self.n, **values, "ci": ci, "verdict": self.word}
 
 
 def _plain(value: float) -> float | None:
@@ -55,6 +58,7 @@ def _plain(value: float) -> float | None:
 
 
 Verdicts = dict[str, Verdict]
+How = Callable[[Sequence[float], Sequence[float], int, int], Verdict]
 CORRELATIONS = ("srcc", "plcc", "krcc")
 
 
@@ -64,19 +68,36 @@ def of_scores(pred: Sequence[float], human: Sequence[float], repeats: int, seed:
     return Verdict(found.n, {name: getattr(found, name) for name in CORRELATIONS}, found.ci)
 
 
-def against_scores(items: Sequence[Item], kept: Kept, repeats: int, seed: int) -> Verdicts:
+def srcc_alone(pred: Sequence[float], human: Sequence[float], repeats: int, seed: int) -> Verdict:
+    """Measures the rank correlation alone, which needs no resample on its own: there are many groups."""
+    x, y = pair(pred, human)
+    drawn = [_rank_correlations(x[rows], y[rows]) for rows in resamples(x.size, repeats, seed)] if repeats else []
+    ends = np.nanquantile(np.concatenate(drawn), [0.025, 0.975]) if drawn else []
+    ci = {"srcc": (float(ends[0]), float(ends[1]))} if len(ends) else {}
+    return Verdict(x.size, {"srcc": srcc(x, y)}, ci)
+
+
+def _rank_correlations(x: Floats, y: Floats) -> Floats:
+    """Rank correlation of each row; NaN where a row is constant."""
+    a, b = (stats().rankdata(values, axis=1) for values in (x, y))
+    a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
+    size = np.sqrt((a * a).sum(1) * (b * b).sum(1))
+    return np.divide((a * b).sum(1), size, out=np.full(len(a), np.nan), where=size > 0)
+
+
+def against_scores(items: Sequence[Item], kept: Kept, repeats: int, seed: int, how: How = of_scores) -> Verdicts:
     """Measures every candidate on the pictures that were measured."""
     there = said(items, kept)
     human = [item.score for item in there]
     names = [name for name in CANDIDATES if there and name in kept[there[0].key]]
-    return {name: of_scores([kept[item.key][name] for item in there], human, repeats, seed) for name in names}
+    return {name: how([kept[item.key][name] for item in there], human, repeats, seed) for name in names}
 
 
 def by_group(items: Sequence[Item], kept: Kept, what: str, repeats: int, seed: int) -> dict[str, Verdicts]:
     """Measures every candidate within each group, in the order of the items."""
     groups = dict.fromkeys(item.groups[what] for item in said(items, kept))
     return {
-        group: against_scores([item for item in items if item.groups[what] == group], kept, repeats, seed)
+        group: against_scores([item for item in items if item.groups[what] == group], kept, repeats, seed, srcc_alone)
         for group in groups
     }
 

@@ -93,12 +93,13 @@ def test_networks_see_one_target_once_and_say_the_same() -> None:
     assert runs == [1, 5, 5, 5]
 
 
-def test_chance_has_no_say() -> None:
+def test_chance_has_no_say_and_less_than_chance_is_against_people() -> None:
     human = np.linspace(0, 1, 60)
     noise = np.random.default_rng(1).normal(size=60)
-    assert of_scores(human + 0.2 * noise, human, 200, 0).has_a_say
-    assert not of_scores(noise, human, 200, 0).has_a_say
-    assert not of_scores(-human, human, 200, 0).has_a_say
+    assert of_scores(human + 0.2 * noise, human, 200, 0).word == "a say"
+    assert of_scores(noise, human, 200, 0).word == "no say"
+    assert of_scores(-human, human, 200, 0).word == "against"
+    assert of_scores(human, human, 0, 0).word == "no say", "no interval, no say"
 
 
 def test_higher_is_better_for_every_candidate_without_a_network(tmp_path: Path) -> None:

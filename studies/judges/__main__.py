@@ -35,7 +35,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--levels", type=int, nargs="+", default=[3, 5], help="levels of TID2013 (default: 3 5)")
     parser.add_argument("--trials", type=int, default=100, help="pictures whose votes count, at most 100")
     parser.add_argument("--seed", type=int, default=0, help="seed of noise, draws and intervals (default: 0)")
-    parser.add_argument("--repeats", type=int, default=500, help="resamples of an interval (default: 500)")
+    parser.add_argument("--repeats", type=int, default=300, help="resamples of an interval (default: 300)")
     return parser.parse_args(words)
 
 

@@ -82,6 +82,8 @@ def group_table(groups: Mapping[str, Verdicts], what: str) -> Iterator[str]:
     for group, verdicts in groups.items():
         cells = [f"{one.values['srcc']:.2f}{MARKS[one.word]}" for one in verdicts.values()]
         yield f"| {group} | {next(iter(verdicts.values())).n} | " + " | ".join(cells) + " |"
+    means = [np.nanmean([verdicts[who].values["srcc"] for verdicts in groups.values()]) for who in first]
+    yield "| mean | | " + " | ".join(f"{value:.2f}" for value in means) + " |"
     yield ""
 
 
@@ -137,7 +139,9 @@ def protocol(asked: Sequence[Asked]) -> Iterator[str]:
             "noise, denoising, both transmission errors, patterns moved nearby, blocks, comfort noise, noise under a "
             "lossy coder, sparse sampling (not given closely enough), mean shift (its sign at a level is not given). "
             "The real pairs confirm the change of saturation to half a gray level; filters, coders and directions of "
-            f"the others are ours. Candidates see the middle {tid.SIDE} by {tid.SIDE} pixels, people saw all."
+            f"the others are ours. Candidates see the middle {tid.SIDE} by {tid.SIDE} pixels, people saw all: what the "
+            "middle holds moves distances from one original to the next, so that the rows within an original say more "
+            "than those over all."
         )
     if "laboratory" in there:
         yield (

@@ -66,7 +66,7 @@ def rebuilt(
             for distortion in DISTORTIONS.values():
                 key = f"{number:02d}_{distortion.number:02d}_{level}"
                 rated = table[number, distortion.number, level]
-                groups = {"type": distortion.name, "level": f"{LEVELS[level]:g} dB"}
+                groups = {"original": f"I{number:02d}", "type": distortion.name, "level": f"{LEVELS[level]:g} dB"}
                 yield Item(f"{key}_{side}_{seed}", _maker(kodak, number, distortion, level, side, seed), rated, groups)
 
 

@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from iqaloss._files import write_text
 from iqaloss.ranking.votes import Votes
 from studies.judges import laboratory, tid

@@ -166,7 +166,7 @@ def test_the_command_writes_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "out/judges_finding.md").write_text("Found.\n", encoding="utf-8")
     folders = {"kodak": "kodak", "scores": "TID2013.txt", "pairs": "pairs", "votes": "votes", "laboratory": "lab"}
     given = [word for name, place in folders.items() for word in (f"--{name}", str(tmp_path / place))]
-    given += ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out"), "--repeats", "50"]
+    given += ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out"), "--repeats", "10"]
     assert command.main([*given, "--references", "1", "--levels", "3"]) == 0
     page = (tmp_path / "out/judges.md").read_text(encoding="utf-8")
     found = json.loads((tmp_path / "out/judges.json").read_text(encoding="utf-8"))

@@ -306,6 +306,15 @@ def test_recommended_weights_are_those_of_the_recipes() -> None:
         assert (spec.mode_of(found), spec.recommended_weight(found)) == (mode, weight)
 
 
+def test_weights_that_follow_a_schedule_are_those_of_its_end() -> None:
+    found = spec.read_loss("MDIQALoss(loss_weight={0: 0, 100: 0.2}, weights={sharpness: {0: 0, 100: 4}})")
+    assert spec.recommended_weight(found) == 0.2
+    scorer, images = create_tiny("mdiqa-mobile").freeze(), torch.rand(2, 3, SIDE, SIDE)
+    expected = subject_of(spec.read_loss("MDIQALoss(weights={sharpness: 4})"), "end", scorer=scorer)
+    got = subject_of(found, "schedule", scorer=scorer)
+    torch.testing.assert_close(got.score(images, images), expected.score(images, images))
+
+
 def test_the_plain_loss_keeps_class_and_scorer() -> None:
     plain = spec.plain(spec.read_loss("IQALoss(scorer=lar-iqa, mode=fr, crop=64)"))
     assert (plain.loss.__name__, plain.scorer.name, plain.options) == ("IQALoss", "lar-iqa", {"mode": "nr"})

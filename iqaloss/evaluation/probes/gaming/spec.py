@@ -11,10 +11,14 @@ from typing import Any
 from iqaloss._errors import missing_package, unknown_name
 from iqaloss.losses.iqa_loss import IQALoss
 from iqaloss.losses.registry import LossSpec, list_losses, loss_class, loss_options
+from iqaloss.losses.schedule import Schedule
 from iqaloss.scorers.registry import list_scorers
 
 RECOMMENDED = {"nr": 0.03, "fr": 1.0, "both": 0.03}
 """Mode to the weight beside an L1 loss of weight 1, as in ``restoration_recipes/``."""
+
+LAST_STEP = 2**31
+"""Weights that follow a schedule are those of its end."""
 
 EXPRESSION = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\((.*)\))?\s*", re.DOTALL)
 WORDS = {"None": "null"}
@@ -144,13 +148,16 @@ def mode_of(spec: LossSpec) -> str:
 
 
 def recommended_weight(spec: LossSpec) -> float:
-    """Returns the weight beside L1: the loss's own where it is given, else that of the recipes for its mode.
+    """Returns the weight beside L1: the loss's own at the end of training, else that of the recipes for its mode.
 
     Example:
         >>> recommended_weight(read_loss("MDIQALoss")), recommended_weight(read_loss("MDIQALoss(loss_weight=0.1)"))
         (0.03, 0.1)
     """
-    return float(spec.options.get("loss_weight", RECOMMENDED.get(mode_of(spec), RECOMMENDED["nr"])))
+    given = spec.options.get("loss_weight")
+    if given is None:
+        return RECOMMENDED.get(mode_of(spec), RECOMMENDED["nr"])
+    return Schedule.read("loss_weight", given).at(LAST_STEP)
 
 
 def plain(spec: LossSpec) -> LossSpec:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from iqaloss.evaluation.probes.gaming.spec import recommended_weight
+from iqaloss.evaluation.probes.gaming.spec import LAST_STEP, recommended_weight
 from iqaloss.losses.registry import LossSpec
 from iqaloss.scorers.base import Scorer
 
@@ -71,4 +71,6 @@ def subject_of(spec: LossSpec, title: str, device: str = "cpu", scorer: Scorer |
     """
     fixed = {"loss_weight": 1.0, "reduction": "none", "input_range": (0.0, 1.0)}
     loss = replace(spec, options={**spec.options, **fixed}).build(scorer).to(device)
+    if loss.scheduled:
+        loss.set_step(LAST_STEP)
     return Subject(title, recommended_weight(spec), loss, device)

@@ -19,6 +19,7 @@ EXTRAS = {
     "cli": ["typer", "rich", "PyYAML"],
     "plot": ["matplotlib", "scikit-image"],
     "text": ["tokenizers>=0.19"],
+    "serve": ["starlette>=0.40", "uvicorn>=0.30"],
     "panel": ["lpips>=0.1.4", "DISTS_pytorch>=0.1"],
 }
 EXTRAS["dev"] = [
@@ -28,6 +29,8 @@ EXTRAS["dev"] = [
     "mypy>=2,<3",
     "types-PyYAML",
     "import-linter>=2.1",
+    "httpx",
+    "playwright",
     "scipy",
     "scikit-image",
     "matplotlib",
@@ -46,6 +49,7 @@ setup(
     package_data={
         "iqaloss": ["py.typed"],
         "iqaloss.scorers.weights": ["*.safetensors", "*.md", "*.json"],
+        "iqaloss.ranking": ["page/*"],
         "iqaloss.training": ["**/*.txt", "**/*.yml", "**/*.yaml"],
     },
     include_package_data=False,

@@ -18,6 +18,9 @@ LARGEST_MB = 25.0
 NOT_INSTALLED = ("tests", "testing", "scorer_recipes", "restoration_recipes", "examples", "benchmarks", "studies")
 NEEDED = (
     "iqaloss/py.typed",
+    "iqaloss/ranking/page/page.html",
+    "iqaloss/ranking/page/page.css",
+    "iqaloss/ranking/page/page.js",
     "iqaloss/scorers/weights/mdiqa-mobile.safetensors",
     "iqaloss/scorers/weights/mdiqa-mobile.md",
 )

@@ -44,7 +44,7 @@ HEADERS = {
 
 
 @dataclass(frozen=True)
-class Test:
+class SubjectiveTest:
     """A subjective test.
 
     Attributes:
@@ -100,13 +100,13 @@ class Test:
         self.store.add(Ballot(subject, one.image, one.first, one.second, answer, sides[0], seconds))
 
 
-def application(test: Test, *, host: str = "127.0.0.1") -> Starlette:
+def application(test: SubjectiveTest, *, host: str = "127.0.0.1") -> Starlette:
     """Builds the application; on a loopback address it answers to no other name, so that no other page can reach it.
 
     Example:
         >>> import tempfile
         >>> with VoteStore(Path(tempfile.mkdtemp()) / "votes.sqlite") as store:
-        ...     [route.path for route in application(Test([], store)).routes][:2]
+        ...     [route.path for route in application(SubjectiveTest([], store)).routes][:2]
         ['/', '/s/{subject}']
     """
 
@@ -184,6 +184,6 @@ def application(test: Test, *, host: str = "127.0.0.1") -> Starlette:
     return Starlette(routes=routes, middleware=[guard], exception_handlers={HTTPException: told})
 
 
-def serve(test: Test, host: str = "127.0.0.1", port: int = 8000) -> None:
+def serve(test: SubjectiveTest, host: str = "127.0.0.1", port: int = 8000) -> None:
     """Serves a test until the process is stopped."""
     uvicorn.run(application(test, host=host), host=host, port=port, log_level="warning", access_log=False)

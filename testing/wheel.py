@@ -21,6 +21,7 @@ NEEDED = (
     "iqaloss/ranking/page/page.html",
     "iqaloss/ranking/page/page.css",
     "iqaloss/ranking/page/page.js",
+    "iqaloss/ranking/page/page.svg",
     "iqaloss/scorers/weights/mdiqa-mobile.safetensors",
     "iqaloss/scorers/weights/mdiqa-mobile.md",
 )

@@ -47,7 +47,20 @@ def load_scorer(name: str, weights: str | None) -> Scorer:
     """Builds a scorer with its own or with given weights, frozen."""
     from iqaloss import create_scorer
 
+    if not known_scorer(name) and weights in (None, INSIDE):
+        return create_scorer(name, None, frozen=True)  # a metric of pyiqa brings its own
     return create_scorer(name, weights or INSIDE)
+
+
+def known_scorer(name: str) -> bool:
+    """Registers the scorer that ``pyiqa:METRIC`` names, and returns whether a scorer is one of ours."""
+    prefix, _, metric = name.partition(":")
+    if prefix != "pyiqa" or not metric:
+        return True
+    from iqaloss.integrations.pyiqa.named import register_metric
+
+    register_metric(metric)
+    return False
 
 
 def total_of(source: Source) -> int | None:

@@ -29,7 +29,7 @@ except ImportError as error:
     raise missing_package("starlette", "serve", "the page on which people vote") from error
 
 PAGE = Path(__file__).parent / "page"
-TYPES = {"page.css": "text/css", "page.js": "text/javascript", "page.html": "text/html"}
+TYPES = {"page.css": "text/css", "page.js": "text/javascript", "page.svg": "image/svg+xml", "page.html": "text/html"}
 SUBJECT = re.compile(r"[A-Za-z0-9_-]{4,64}")
 LOOPBACK = ("127.0.0.1", "localhost")
 SIDES = ("left", "right")
@@ -172,8 +172,7 @@ def application(test: SubjectiveTest, *, host: str = "127.0.0.1") -> Starlette:
     routes = [
         Route("/", start),
         Route("/s/{subject}", page),
-        Route("/page.css", asset),
-        Route("/page.js", asset),
+        *(Route(f"/{name}", asset) for name in TYPES if name != "page.html"),
         Route("/state/{subject}", state),
         Route("/vote/{subject}", vote, methods=["POST"]),
         Route("/undo/{subject}", undo, methods=["POST"]),

@@ -39,6 +39,7 @@ class Scorer(nn.Module, abc.ABC):
         self.config = config
         self.frozen = False
         self.folded = False
+        self.calibration: Any = None  # what corrects the score, where it was calibrated
         shape = (1, 3, 1, 1)
         self.register_buffer("mean", torch.tensor(card.mean).view(shape), persistent=False)
         self.register_buffer("std", torch.tensor(card.std).view(shape), persistent=False)
@@ -91,7 +92,12 @@ class Scorer(nn.Module, abc.ABC):
         """
         check_images(images, self.card.min_side)
         request = self.resolve(request or Request.everything())
-        return self.compute(images.to(self.mean.dtype), request, **conditions).only(request)
+        images = images.to(self.mean.dtype)
+        if self.calibration is None or not request.score:
+            return self.compute(images, request, **conditions).only(request)
+        output = self.compute(images, self.resolve(request | Request(features=self.calibration.features)), **conditions)
+        output.overall = self.calibration(output)
+        return output.only(request)
 
     def resolve(self, request: Request) -> Request:
         """Returns the request with checked names in the model's order, and all of them in place of every ``None``."""

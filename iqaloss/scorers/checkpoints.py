@@ -22,10 +22,11 @@ FORMAT = "1"
 
 @dataclass(frozen=True)
 class OwnFile:
-    """What one of our files holds: the architecture and its weights."""
+    """What one of our files holds: the architecture, its weights, and what its calibration reads if it has one."""
 
     config: Any
     state: dict[str, Tensor]
+    calibration: Any = None
 
 
 def save(scorer: Scorer, path: str | Path, *, dtype: torch.dtype | None = None, **notes: str) -> Path:
@@ -57,6 +58,8 @@ def save(scorer: Scorer, path: str | Path, *, dtype: torch.dtype | None = None, 
         "iqaloss.scorer": scorer.card.name,
         "iqaloss.config": json.dumps(dataclasses.asdict(scorer.config)),
     }
+    if scorer.calibration is not None:
+        metadata["iqaloss.calibration"] = json.dumps(dataclasses.asdict(scorer.calibration.config))
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
         _sort_metadata(temporary)
@@ -119,7 +122,8 @@ def read_own(path: Path, name: str, config_class: type[Any], *, sha256: str | No
     if made_by != name:
         raise ValueError(f'{path} holds a {made_by!r}, not a {name!r}: create_scorer("{made_by}", weights=…)')
     config = parse(config_class, json.loads(metadata["iqaloss.config"]), f"the config in {path}")
-    return OwnFile(config, read_state_dict(path))
+    calibration = metadata.get("iqaloss.calibration")
+    return OwnFile(config, read_state_dict(path), None if calibration is None else json.loads(calibration))
 
 
 def embedded_path(file: EmbeddedFile) -> Path:

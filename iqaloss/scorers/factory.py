@@ -9,9 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from iqaloss._configs import changed
+from iqaloss._configs import changed, parse
 from iqaloss._errors import missing_package
 from iqaloss.scorers.base import Scorer
+from iqaloss.scorers.calibration import Calibration, CalibrationConfig
 from iqaloss.scorers.cards import ScorerCard
 from iqaloss.scorers.checkpoints import embedded_path, made_for, read_own
 from iqaloss.scorers.official import OfficialFile, find_official, read_official
@@ -109,6 +110,8 @@ def _load_own(path: Path, item: ScorerEntry, options: Mapping[str, Any], *, sha2
     """Builds a scorer from one of our files."""
     own = read_own(path, item.card.name, item.scorer_class.config_class, sha256=sha256)
     scorer = build(item, own.config, options)
+    if own.calibration is not None:
+        scorer.calibration = Calibration(parse(CalibrationConfig, own.calibration, f"the calibration in {path}"))
     load_strict(scorer, own.state, source=str(path))
     return scorer
 

@@ -49,35 +49,55 @@ def _run(comparisons: Sequence[Comparison], votes: Path, listening: socket.socke
     uvicorn.Server(config).run(sockets=[listening])
 
 
+def _launch(told: Any, arguments: tuple[Any, ...]) -> None:
+    """Forks a server for each "start" and reports how each ended: this process has no threads, so that it may fork."""
+    while told.recv() == "start":
+        if not (pid := os.fork()):
+            _run(*arguments)
+            os._exit(0)
+        told.send(pid)
+        told.send(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
 class Served:
     """A uvicorn process that may be killed and started again at the same address."""
 
     def __init__(self, comparisons: Sequence[Comparison], votes: Path, **options: Any) -> None:
-        self.arguments = comparisons, votes
-        self.options = options
         self.listening = socket.socket()
         self.listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listening.bind(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self.listening.getsockname()[1]}"
+        self.told, theirs = multiprocessing.Pipe()
+        arguments = theirs, (comparisons, votes, self.listening, options)
+        self.launcher = multiprocessing.get_context("fork").Process(target=_launch, args=arguments, daemon=True)
+        self.launcher.start()
         self.start()
 
     def start(self) -> None:
         """Starts the process and waits until it answers."""
-        arguments = (*self.arguments, self.listening, self.options)
-        self.process = multiprocessing.get_context("fork").Process(target=_run, args=arguments, daemon=True)
-        self.process.start()
+        self.told.send("start")
+        self.pid: int = self.told.recv()
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with contextlib.suppress(httpx.HTTPError):
-                httpx.get(f"{self.address}/state/somebody", timeout=5)
+                httpx.get(f"{self.address}/state/somebody", timeout=1)
                 return
             time.sleep(0.02)
         raise TimeoutError("the server did not start")
 
-    def kill(self) -> None:
-        """Ends the process as a power cut would: it is told nothing."""
-        os.kill(self.process.pid or 0, 9)
-        self.process.join()
+    def kill(self) -> int:
+        """Ends the process as a power cut would: it is told nothing. Returns its exit status."""
+        os.kill(self.pid, 9)
+        status: int = self.told.recv()
+        return status
+
+    def close(self) -> None:
+        """Ends all."""
+        with contextlib.suppress(ProcessLookupError):  # killed and not started again
+            self.kill()
+        self.told.send("end")
+        self.launcher.join()
+        self.listening.close()
 
 
 @contextlib.contextmanager
@@ -87,5 +107,4 @@ def served(comparisons: Sequence[Comparison], votes: Path, **options: Any) -> It
     try:
         yield server
     finally:
-        server.kill()
-        server.listening.close()
+        server.close()

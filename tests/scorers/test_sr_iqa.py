@@ -20,12 +20,12 @@ from iqaloss.scorers import checkpoints
 from iqaloss.scorers.base import Request
 from iqaloss.scorers.factory import build, create_tiny
 from iqaloss.scorers.layers.crops import cut
+from iqaloss.scorers.layers.rectifier import Rectifier, rectify
 from iqaloss.scorers.registry import entry
 from iqaloss.scorers.sr_iqa import SRIQA, SRIQAConfig
 from iqaloss.scorers.sr_iqa.clip import embed_windows
 from iqaloss.scorers.sr_iqa.config import OFFICIAL, TINY
 from iqaloss.scorers.sr_iqa.maniqa import ManiqaTokens
-from iqaloss.scorers.sr_iqa.rectifier import Rectifier, rectify
 from iqaloss.scorers.sr_iqa.windows import fit_size, published_starts, spread_starts
 from iqaloss.scorers.state_dicts import load_strict
 from testing.costs import total_flops

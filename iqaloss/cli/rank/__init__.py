@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from iqaloss.cli.rank import evaluate, fit, select, serve
+from iqaloss.cli.rank import calibrate, evaluate, fit, select, serve
 
 HELP = """
 Which restoration method is better, by people's votes on pairs of outputs.
@@ -18,6 +18,8 @@ Write their votes as a table:   iqaloss rank export votes.sqlite --out votes.csv
 Rank the methods by the votes:  iqaloss rank fit votes.csv
 
 See who agrees with the votes:  iqaloss rank evaluate votes.csv --scorer mdiqa-mobile --images outputs
+
+Let a scorer learn from them:   iqaloss rank calibrate votes.csv --images outputs --scorer mdiqa-mobile
 """
 
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None)
@@ -26,3 +28,4 @@ app.command("serve")(serve.serve)
 app.command("export")(serve.export)
 app.command("fit")(fit.fit)
 app.command("evaluate")(evaluate.evaluate)
+app.command("calibrate")(calibrate.calibrate)

@@ -56,9 +56,7 @@ def serve(
     if host not in (*server.LOOPBACK, "::1"):
         typer.echo(f"warning: anyone who reaches {host}:{port} can vote and see the pictures", err=True)
     with VoteStore(votes) as store:
-        typer.echo(
-            f"{len(shown)} pairs of {len(named)} methods; the page: http://{host}:{port}/ (Ctrl-C ends)", err=True
-        )
+        typer.echo(f"{len(shown)} pairs of {len(named)} methods, page: http://{host}:{port}/ (Ctrl-C ends)", err=True)
         server.serve(server.SubjectiveTest(shown, store, ties, limit, seed), host, port)
     typer.echo(f"votes are in {votes}: iqaloss rank export {votes} --out votes.csv", err=True)
 

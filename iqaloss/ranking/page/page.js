@@ -108,7 +108,7 @@ function flip(on) {
   stage.classList.remove("shows-right");
   at("flip").setAttribute("aria-pressed", String(on));
   at("other").hidden = !on;
-  if (on) tell("Left picture");
+  if (on) tell("Picture A");
   draw();
 }
 
@@ -116,7 +116,7 @@ function other() {
   if (!stage.classList.contains("flipping")) return;
   const right = stage.classList.toggle("shows-right");
   stage.classList.toggle("shows-left", !right);
-  tell(right ? "Right picture" : "Left picture");
+  tell(right ? "Picture B" : "Picture A");
 }
 
 // --- voting ---
@@ -133,8 +133,9 @@ function allow() {
 }
 
 async function ask(path, body) {
-  const options = body === undefined ? {} :
-    { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const signal = AbortSignal.timeout(20000);
+  const options = body === undefined ? { signal } :
+    { signal, method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   const answer = await fetch(`/${path}/${subject}`, options);
   const told = await answer.json();
   if (!answer.ok) throw new Error(told.error || `status ${answer.status}`);

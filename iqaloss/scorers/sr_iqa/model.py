@@ -14,10 +14,10 @@ from iqaloss.scorers.cards import ScorerCard
 from iqaloss.scorers.layers.crops import cut
 from iqaloss.scorers.layers.normalize import unit_rms
 from iqaloss.scorers.layers.precision import full_precision, neutral
+from iqaloss.scorers.layers.rectifier import Rectifier, rectify
 from iqaloss.scorers.sr_iqa.clip import build_clip, embed_windows, text_parameters, tokenize
 from iqaloss.scorers.sr_iqa.config import SRIQAConfig
 from iqaloss.scorers.sr_iqa.maniqa import ManiqaTokens
-from iqaloss.scorers.sr_iqa.rectifier import Rectifier, rectify
 from iqaloss.scorers.sr_iqa.windows import fit_size, published_starts, spread_starts
 
 

@@ -10,7 +10,7 @@ from iqaloss._errors import unknown_name
 from iqaloss.training.specs.recipe import Recipe
 from iqaloss.training.tasks.base import OBJECTIVES, Task, registered
 
-_BUILT_IN = ("score", "mdiqa", "lar_iqa", "pmt_iqa", "moe_agiqa", "sr_iqa")
+_BUILT_IN = ("score", "mdiqa", "lar_iqa", "pmt_iqa", "moe_agiqa", "sr_iqa", "calibrate")
 
 
 def task_class(name: str) -> type[Task]:

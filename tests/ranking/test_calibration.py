@@ -205,7 +205,7 @@ class Grain(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.slope = nn.Parameter(torch.tensor([5.0]))
+        self.slope = nn.Parameter(torch.tensor([1.0]))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.slope * images.diff(dim=-1).abs().mean((1, 2, 3))

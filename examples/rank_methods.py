@@ -3,7 +3,7 @@
 select pictures -> people vote on the page -> fit a ranking -> who agrees? -> calibrate a scorer by the ranking
 
 The people here are simulated: they see pictures through the server's own interface, as a browser does, and prefer what
-is nearer to the original, but for some noise. Here the scorer is wrong at first, for it likes false detail. Needs
+is nearer to the original, but for some noise. Needs
 `pip install 'iqaloss[cli,train,serve]'`; takes under two minutes on two cores.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import random
 import socket
 import sys
@@ -97,7 +98,7 @@ class Person(threading.Thread):
     def pleasure(self, content: bytes) -> float:
         pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), np.float32)
         error = min(np.abs(pixels - original).mean() for original in self.originals)
-        return -error + self.random.gauss(0, 1.0)
+        return -error + self.random.gauss(0, 2.0)
 
     def run(self) -> None:
         state = json.loads(self.ask(f"/state/{self.subject}"))
@@ -113,6 +114,7 @@ def hold_test(folder: Path) -> None:
     pairs = chosen_comparisons(folder / "pairs.csv", find_outputs(folders), folders)
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
+    listening.listen()
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     with VoteStore(folder / "votes.sqlite") as store:
         test = SubjectiveTest([*pairs, *catch_trials(pairs, 3)], store)
@@ -156,5 +158,8 @@ def run(folder: Path) -> None:
 
 if __name__ == "__main__":
     torch.manual_seed(0)
+    home = os.getcwd()
     with tempfile.TemporaryDirectory() as temporary:
-        run(Path(temporary))
+        os.chdir(temporary)
+        run(Path("."))
+        os.chdir(home)

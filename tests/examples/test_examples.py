@@ -23,7 +23,11 @@ def run(path: Path) -> str:
     # A proxy that nobody listens at: an example that wants the network fails.
     offline = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
     done = subprocess.run(
+<<<<<<< HEAD
         [sys.executable, str(path)], capture_output=True, text=True, timeout=600, env={**os.environ, **offline}
+=======
+        [sys.executable, str(path)], capture_output=True, text=True, timeout=300, env={**os.environ, **offline}
+>>>>>>> c3b116a (An example of the whole loop of ranking, and a benchmark of selection)
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -54,6 +58,16 @@ def test_an_encoded_target_gives_the_same_loss() -> None:
     losses = re.findall(r"loss (\d\.\d+)", run(ROOT / "examples" / "encoded_targets.py"))
     assert len(losses) == 2
     assert losses[0] == losses[1]
+
+
+def test_the_loop_of_ranking_finds_the_order_and_the_scorer_learns_it() -> None:
+    shown = run(ROOT / "examples" / "rank_methods.py")
+    ranked = [
+        line.split("│")[1].strip() for line in shown.split("rank fit")[1].split("2AFC")[0].splitlines() if "│" in line
+    ]
+    assert ranked[0] == "lanczos"
+    before, after = (float(value) for value in re.findall(r"mdiqa-mobile +│ \(all\) +│ +\d+ │ +\d+ │ (\d\.\d+)", shown))
+    assert after > before
 
 
 def test_the_readmes_ten_lines_run() -> None:

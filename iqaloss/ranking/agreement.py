@@ -21,7 +21,12 @@ from iqaloss.ranking.votes import Floats, Votes
 
 
 def preferences(first: ArrayLike, second: ArrayLike) -> Floats:
-    """Returns q: 1 where the first score of a pair is higher, 0 where the second is, one half where they are equal."""
+    """Returns q: 1 where the first score of a pair is higher, 0 where the second is, one half where they are equal.
+
+    Example:
+        >>> preferences([3, 1, 2], [1, 3, 2]).tolist()
+        [1.0, 0.0, 0.5]
+    """
     a, b = pair(first, second)
     return np.asarray((np.sign(a - b) + 1) / 2, np.float64)
 
@@ -106,20 +111,41 @@ def _interval(votes: Votes, preference: Floats, over: str, repeats: int, level: 
 
 
 def oracle(votes: Votes) -> Floats:
-    """Preferences of the majority on each trial: no scores can agree better."""
+    """Preferences of the majority on each trial: no scores can agree better.
+
+    Example:
+        >>> from iqaloss.ranking.votes import make_votes
+        >>> oracle(make_votes(["A", "A"], ["B", "B"], [[3, 1], [1, 2]], images=["x", "y"])).tolist()
+        [1.0, 0.0]
+    """
     trials = votes.trials[0]
     return preferences(trials.won, trials.total - trials.won)
 
 
 def method_prior(votes: Votes, ranking: Ranking) -> Floats:
-    """Preferences of one who knows the methods' names alone, and takes the better one by a ranking."""
+    """Preferences of one who knows the methods' names alone, and takes the better one by a ranking.
+
+    Example:
+        >>> from iqaloss.ranking.models import fit
+        >>> from iqaloss.ranking.votes import make_votes
+        >>> votes = make_votes(["A", "A"], ["B", "B"], [[3, 1], [1, 2]], images=["x", "y"])
+        >>> method_prior(votes, fit(votes)).tolist()
+        [1.0, 1.0]
+    """
     scores = np.array([ranking.scores[ranking.index(name)] for name in votes.methods])
     scores = scores.round(9)  # methods that are equal but for rounding are equal
     return preferences(scores[votes.trials[0].first], scores[votes.trials[0].second])
 
 
 def by_scores(votes: Votes, scores: Mapping[str, float]) -> Floats:
-    """Preferences by scores of the images that people saw, named as the votes name them; higher is better."""
+    """Preferences by scores of the images that people saw, named as the votes name them; higher is better.
+
+    Example:
+        >>> from iqaloss.ranking.votes import make_votes
+        >>> votes = make_votes(["A"], ["B"], [[3, 1]], images=["x"], outputs=[("A/x.png", "B/x.png")])
+        >>> by_scores(votes, {"A/x.png": 0.2, "B/x.png": 0.7}).tolist()
+        [0.0]
+    """
     seen = votes.seen
     names = {name for both in seen for name in both}
     missing = sorted(names - set(scores))
@@ -138,6 +164,11 @@ def score_images(
         votes: Votes that name their images.
         images, references: Folder of them, and perhaps one of their originals, named as the votes' pictures are.
         score: From an image ``[1, 3, H, W]``, or from an image and its original, to a score; higher is better.
+
+    Example:
+        >>> from iqaloss.ranking.reading import read_votes
+        >>> score_images(read_votes("votes.csv"), "outputs", lambda image: image.mean())  # doctest: +SKIP
+        {'A/x.png': 0.48, 'B/x.png': 0.51}
     """
     roots = [Path(folder) for folder in (images, references) if folder is not None]
     folders = [_by_name(root) for root in roots]

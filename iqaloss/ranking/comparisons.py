@@ -75,7 +75,16 @@ def _mixed(*words: object) -> str:
 
 
 def spoilt(path: Path) -> bytes:
-    """Returns a clearly worse version of a picture as PNG: a fifth of its pixels a side, then coarse JPEG."""
+    """Returns a clearly worse version of a picture as PNG: a fifth of its pixels a side, then coarse JPEG.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> path = Path(tempfile.mkdtemp()) / "x.png"
+        >>> Image.linear_gradient("L").save(path)
+        >>> Image.open(io.BytesIO(spoilt(path))).size
+        (256, 256)
+    """
     from PIL import Image
 
     image = open_image(path)
@@ -108,6 +117,14 @@ def chosen_comparisons(path: str | Path, outputs: Outputs, folders: Mapping[str,
     Args:
         path: The table.
         outputs, folders: As in :func:`all_comparisons`.
+
+    Example:
+        >>> import tempfile
+        >>> outputs = Outputs(("A", "B"), ("y",), (("A/y.png", "B/y.png", "in/y.png"),))
+        >>> path = Path(tempfile.mkdtemp()) / "pairs.csv"
+        >>> _ = path.write_text("image,first,second\\ny,B,A\\n")
+        >>> [(one.image, one.first) for one in chosen_comparisons(path, outputs, {"A": "A", "B": "B"})]
+        [('y', 'B')]
     """
     table = read_table(path)
     columns = [[str(value) for value in table.column(name)] for name in ("image", "first", "second")]
@@ -137,7 +154,13 @@ def _comparisons(
 
 
 def catch_trials(comparisons: Sequence[Comparison], count: int, seed: int = 0) -> list[Comparison]:
-    """Makes catch trials of some of the pictures that are compared; a ValueError where there are not so many."""
+    """Makes catch trials of some of the pictures that are compared; a ValueError where there are not so many.
+
+    Example:
+        >>> here = Picture(Path("."), Path("x.png"))
+        >>> [one.catch for one in catch_trials([Comparison("x", "A", "B", (here, here))], 2)]
+        [True, True]
+    """
     found = {(one.image, one.first): one.pictures[0] for one in comparisons}
     found |= {(one.image, one.second): one.pictures[1] for one in comparisons}
     if not 0 <= count <= len(found):
@@ -163,7 +186,7 @@ def order_for(
         >>> here = Picture(Path("."), Path("x.png"))
         >>> pairs = [Comparison(image, "A", "B", (here, here)) for image in "xyz"]
         >>> [one.image for one, swapped in order_for("somebody", pairs, limit=2)]
-        ['y', 'z']
+        ['x', 'y']
     """
     drawn = {one: _mixed("order", seed, subject, one.key) for one in comparisons}
     real = sorted((one for one in comparisons if not one.catch), key=drawn.__getitem__)[:limit]

@@ -78,12 +78,23 @@ class Ranking:
 
 
 def log_likelihood(counts: Floats, scores: Floats, model: str = "thurstone") -> float:
-    """Eq. 2: ``sum_ij C_ij log p(mu_i - mu_j)``."""
+    """Eq. 2: ``sum_ij C_ij log p(mu_i - mu_j)``.
+
+    Example:
+        >>> round(log_likelihood(np.array([[0.0, 1.0], [0.0, 0.0]]), np.array([0.0, 0.0])), 4)  # log 0.5
+        -0.6931
+    """
     return float((counts * LINKS[model].log(scores[:, None] - scores[None, :])).sum())
 
 
 def derivatives(counts: Floats, scores: Floats, model: str = "thurstone") -> tuple[Floats, Floats]:
-    """Returns the exact gradient and Hessian of :func:`log_likelihood`."""
+    """Returns the exact gradient and Hessian of :func:`log_likelihood`.
+
+    Example:
+        >>> gradient, hessian = derivatives(np.array([[0.0, 2.0], [1.0, 0.0]]), np.array([0.0, 0.0]))
+        >>> gradient.round(4).tolist(), hessian.sum(1).tolist()
+        ([0.7979, -0.7979], [0.0, 0.0])
+    """
     slope, bend = (counts * each for each in LINKS[model].slopes(scores[:, None] - scores[None, :]))
     bend = bend + bend.T
     return slope.sum(1) - slope.sum(0), np.diag(bend.sum(1)) - bend

@@ -22,6 +22,13 @@ def read_votes(path: str | Path, voters: int | None = None) -> Votes:
     Args:
         path: A CSV, TSV, Parquet or Excel file; an error tells the line that is wrong.
         voters: People behind each share of votes; by default the smallest number that makes whole votes of all shares.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "votes.csv"
+        >>> _ = path.write_text("winner,loser\\nA,B\\nA,C\\n")
+        >>> read_votes(path).methods
+        ('A', 'B', 'C')
     """
     table = read_table(path)
     for columns, read in LAYOUTS.items():
@@ -32,7 +39,15 @@ def read_votes(path: str | Path, voters: int | None = None) -> Votes:
 
 
 def read_scores(path: str | Path) -> dict[str, float]:
-    """Reads scores by image from a table with the columns ``image`` and ``score``, a finite number in each row."""
+    """Reads scores by image from a table with the columns ``image`` and ``score``, a finite number in each row.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "scores.csv"
+        >>> _ = path.write_text("image,score\\nA/x.png,0.5\\n")
+        >>> read_scores(path)
+        {'A/x.png': 0.5}
+    """
     table = read_table(path)
     names, scores = _texts(table, "image"), to_floats(table.column("score"))
     for line, name, score in zip(table.lines, names, scores):
@@ -42,7 +57,12 @@ def read_scores(path: str | Path) -> dict[str, float]:
 
 
 def voters_behind(shares: Floats) -> int:
-    """Returns the smallest number of voters that makes every share a whole number of votes."""
+    """Returns the smallest number of voters that makes every share a whole number of votes.
+
+    Example:
+        >>> voters_behind(np.array([[2 / 3, 1 / 3], [0.5, 0.5]]))
+        6
+    """
     for count in range(1, MOST_VOTERS + 1):
         if np.abs(shares * count - np.round(shares * count)).max() < 1e-6 * count:
             return count

@@ -16,7 +16,13 @@ UNITS = ("votes", "images", "subjects")
 
 
 def known_units(votes: Votes) -> list[str]:
-    """Returns those of :data:`UNITS` of which the votes name at least two."""
+    """Returns those of :data:`UNITS` of which the votes name at least two.
+
+    Example:
+        >>> from iqaloss.ranking.votes import make_votes
+        >>> known_units(make_votes(["A", "A"], ["B", "B"], [[3, 1], [1, 2]], images=["x", "y"]))
+        ['votes', 'images']
+    """
     columns = {"images": votes.images, "subjects": votes.subjects}
     return [unit for unit in UNITS if unit == "votes" or len(set(columns[unit] or ())) > 1]
 
@@ -27,6 +33,13 @@ def drawn_sums(
     """Yields blocks of resamples of ``"images"`` or ``"subjects"``: sums of their rows' values, ``[block, width]``.
 
     Each row of the votes has k values, ``[k * rows]``; ``columns`` tells which of the ``width`` sums each belongs to.
+
+    Example:
+        >>> from iqaloss.ranking.votes import make_votes
+        >>> votes = make_votes(["A", "A"], ["B", "B"], [[3, 1], [1, 2]], images=["x", "y"])
+        >>> block, = drawn_sums(votes, "images", np.array([0, 0]), votes.won, 1, repeats=3, seed=0)  # A's wins
+        >>> block.shape, bool(((block >= 2) & (block <= 6)).all())
+        ((3, 1), True)
     """
     from scipy.sparse import coo_array
 
@@ -43,7 +56,12 @@ def drawn_sums(
 
 
 def percentiles(values: Floats, level: float) -> Floats:
-    """Returns the ends of the intervals of values ``[repeats, ...]``, ``[2, ...]``."""
+    """Returns the ends of the intervals of values ``[repeats, ...]``, ``[2, ...]``.
+
+    Example:
+        >>> percentiles(np.arange(101.0), 0.9).round(6).tolist()
+        [5.0, 95.0]
+    """
     if not 0 < level < 1 or not len(values):
         raise ValueError(f"need a level between 0 and 1 and at least one resample, got {level} and {len(values)}")
     return np.asarray(np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=0), np.float64)
@@ -59,6 +77,13 @@ def bootstrap(
         over: What is drawn again, one of :data:`UNITS`.
         repeats, seed: Number of resamples; one without a finite optimum gets the weak prior of ``fit``. Their seed.
         level: Share of the resamples inside the interval.
+
+    Example:
+        >>> from iqaloss.ranking.votes import make_votes
+        >>> votes = make_votes(["A"], ["B"], [[30, 10]])
+        >>> spans = bootstrap(votes, ranking := fit(votes), repeats=100)
+        >>> bool(((spans[:, 0] < ranking.scores) & (ranking.scores < spans[:, 1])).all())
+        True
     """
     count = len(votes.methods)
     places = np.concatenate([votes.first * count + votes.second, votes.second * count + votes.first])

@@ -39,6 +39,15 @@ def find_outputs(folders: Mapping[str, str | Path], inputs: str | Path | None = 
     """Finds the outputs that belong together: files of one name, whatever their suffix, in the methods' folders.
 
     Without a folder of the pictures that the methods were given, the first method's outputs stand in for them.
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> for name in ("A", "B"):
+        ...     (root / name).mkdir()
+        ...     _ = (root / name / "x.png").write_bytes(b"")
+        >>> find_outputs({"A": root / "A", "B": root / "B"}).names
+        ('x',)
     """
     if len(folders) < 2:
         raise ValueError(f"need the outputs of at least two methods, got {', '.join(folders) or 'none'}")
@@ -58,7 +67,14 @@ def find_outputs(folders: Mapping[str, str | Path], inputs: str | Path | None = 
 
 
 def by_features(loss: IQALoss, micro_batch: int = 4) -> PairDistances:
-    """Distances by an FR loss of ours: every output goes through the network once, not once for each pair."""
+    """Distances by an FR loss of ours: every output goes through the network once, not once for each pair.
+
+    Example:
+        >>> from iqaloss.scorers.factory import create_tiny
+        >>> loss = IQALoss(create_tiny("mdiqa-mobile"), "fr")
+        >>> by_features(loss)(torch.rand(3, 3, 64, 64)).shape
+        torch.Size([3])
+    """
 
     def distances(outputs: Tensor) -> Tensor:
         encoded = ((len(part), loss.encode(part).features) for part in outputs.split(micro_batch))
@@ -70,7 +86,12 @@ def by_features(loss: IQALoss, micro_batch: int = 4) -> PairDistances:
 
 
 def by_pairs(distance: Callable[[Tensor, Tensor], Tensor], micro_batch: int = 4) -> PairDistances:
-    """Distances by a function of two batches that gives ``[B]``, such as a metric with ``reduction="none"``."""
+    """Distances by a function of two batches that gives ``[B]``, such as a metric with ``reduction="none"``.
+
+    Example:
+        >>> by_pairs(lambda a, b: (a - b).abs().mean((1, 2, 3)))(torch.zeros(4, 3, 8, 8)).shape
+        torch.Size([6])
+    """
 
     def distances(outputs: Tensor) -> Tensor:
         pairs = torch.combinations(torch.arange(len(outputs))).split(micro_batch)
@@ -80,7 +101,14 @@ def by_pairs(distance: Callable[[Tensor, Tensor], Tensor], micro_batch: int = 4)
 
 
 def describe_by(loss: IQALoss) -> Describe:
-    """Describes a picture by a loss's features, averaged over the picture: more of its quality than of its content."""
+    """Describes a picture by a loss's features, averaged over the picture: more of its quality than of its content.
+
+    Example:
+        >>> from iqaloss.scorers.factory import create_tiny
+        >>> loss = IQALoss(create_tiny("mdiqa-mobile"), "fr")
+        >>> describe_by(loss)(torch.rand(1, 3, 64, 64)).ndim
+        1
+    """
     return lambda image: torch.cat([maps[0].flatten(1).mean(1) for maps in loss.encode(image).features.values()])
 
 
@@ -99,6 +127,11 @@ def measure(
         distance, describe: D1, and the description whose squared difference is D2.
         cache, label: Folder for what was computed, and what it depends on beside the images, such as weights.
         device, progress: Where the images go, and what is told how many more pictures are done.
+
+    Example:
+        >>> outputs = find_outputs({"A": "outputs/A", "B": "outputs/B"})  # doctest: +SKIP
+        >>> distance = by_pairs(lambda a, b: (a - b).abs().mean((1, 2, 3)))  # doctest: +SKIP
+        >>> found = measure(outputs, distance, lambda x: x.mean((0, 2, 3)), "cache", label="L1")  # doctest: +SKIP
     """
     distances, described = [], []
     for start in range(0, len(outputs.names), PART):
@@ -143,6 +176,12 @@ def select(
 
     Returns:
         Rows of image, first and second method, order (from 1), distance (D1) and semantic (D2; 0 for the first).
+
+    Example:
+        >>> outputs = Outputs(("A", "B"), ("x", "y", "z"), ())
+        >>> far, flat = np.array([[0.1], [0.9], [0.5]]), np.zeros((3, 1))
+        >>> [row["image"] for row in select(outputs, far, flat, count=2)]
+        ['y', 'z']
     """
     if not 1 <= count <= len(outputs.names):
         raise ValueError(f"count must be from 1 to the number of pictures, {len(outputs.names)}, got {count}")

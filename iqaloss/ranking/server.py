@@ -184,5 +184,9 @@ def application(test: SubjectiveTest, *, host: str = "127.0.0.1") -> Starlette:
 
 
 def serve(test: SubjectiveTest, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Serves a test until the process is stopped."""
+    """Serves a test until the process is stopped.
+
+    Example:
+        >>> serve(SubjectiveTest(comparisons, VoteStore("votes.sqlite")))  # doctest: +SKIP
+    """
     uvicorn.run(application(test, host=host), host=host, port=port, log_level="warning", access_log=False)

@@ -14,6 +14,7 @@ from iqaloss.data.tables import read_table
 from iqaloss.ranking.models import fit
 from iqaloss.ranking.reading import read_votes
 from iqaloss.scorers.checkpoints import made_for, read_metadata
+from iqaloss.training.engine.checkpointing import STATE
 from iqaloss.training.engine.data import read_ranking
 from iqaloss.training.recipes.files import recipe_from
 from iqaloss.training.specs.recipe import Recipe
@@ -59,6 +60,25 @@ def write_ranking(path: str | Path, ranking: Mapping[str, float]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([("method", "score"), *((name, round(score, 9)) for name, score in ranking.items())])
     write_text(path, text.getvalue())
+
+
+def settle_ranking(folder: str | Path, ranking: Mapping[str, float]) -> Path:
+    """Writes the ranking into the folder of a training; a training that is there already keeps its own.
+
+    Raises:
+        ValueError: If the training there was begun with another ranking.
+
+    Example:
+        >>> import tempfile
+        >>> settle_ranking(Path(tempfile.mkdtemp()), {"A": 0.5, "B": -0.5}).name
+        'ranking.csv'
+    """
+    path = Path(folder) / "ranking.csv"
+    if not (Path(folder) / STATE).is_file() or not path.is_file():
+        write_ranking(path, ranking)
+    elif read_ranking(path) != {name: round(score, 9) for name, score in ranking.items()}:
+        raise ValueError(f"{folder} holds a training that was begun with another ranking: choose another folder")
+    return path
 
 
 def calibration_recipe(

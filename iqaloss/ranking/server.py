@@ -107,7 +107,7 @@ def application(test: SubjectiveTest, *, host: str = "127.0.0.1") -> Starlette:
         >>> import tempfile
         >>> with VoteStore(Path(tempfile.mkdtemp()) / "votes.sqlite") as store:
         ...     [route.path for route in application(SubjectiveTest([], store)).routes][:2]
-        ['/', '/s/{subject}']
+        ['/', '/new']
     """
 
     def subject_of(request: Request) -> str:
@@ -117,7 +117,7 @@ def application(test: SubjectiveTest, *, host: str = "127.0.0.1") -> Starlette:
         return subject
 
     def start(request: Request) -> Response:
-        known = request.cookies.get("subject", "")
+        known = "" if request.url.path == "/new" else request.cookies.get("subject", "")
         subject = known if SUBJECT.fullmatch(known) else secrets.token_hex(8)
         return RedirectResponse(f"/s/{subject}", 303, HEADERS)
 
@@ -171,6 +171,7 @@ def application(test: SubjectiveTest, *, host: str = "127.0.0.1") -> Starlette:
 
     routes = [
         Route("/", start),
+        Route("/new", start),
         Route("/s/{subject}", page),
         *(Route(f"/{name}", asset) for name in TYPES if name != "page.html"),
         Route("/state/{subject}", state),

@@ -164,6 +164,9 @@ def test_a_calibration_resumes_bit_for_bit(folder: Path, tmp_path: Path) -> None
     with pytest.raises(KeyboardInterrupt):
         trainer.fit()
     assert main(words(folder, half, *more)) == 2  # it holds a training already
+    (tmp_path / "other.csv").write_text("method,score\nclean,0\ngrainy,1\nrough,2\n")
+    other = [str(tmp_path / "other.csv") if word.endswith("votes.csv") else word for word in words(folder, half, *more)]
+    assert main([*other, "--resume"]) == 2  # the votes are others now
     assert main(words(folder, half, *more, "--resume")) == 0
     whole, resumed = (create_scorer("mdiqa-mobile", weights=tmp_path / run / "last.safetensors").state_dict()
                       for run in ("whole", "half"))  # fmt: skip

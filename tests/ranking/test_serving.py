@@ -68,6 +68,7 @@ def test_a_subject_gets_an_address_and_goes_on_where_they_left_off(folders: dict
     assert len(subject) == 16
     assert "Which picture is better?" in page.get(address).text
     assert page.get("/").headers["location"] == address  # the cookie knows them again
+    assert page.get("/new").headers["location"] != address  # the next person at this computer
     first = page.get(f"/state/{subject}").json()
     page.post(f"/vote/{subject}", json={"key": first["trial"]["key"], "answer": "left"})
     again = client(SubjectiveTest(comparisons_of(folders), store)).get(f"/state/{subject}").json()

@@ -60,10 +60,10 @@ def calibrate(
     ours = known_scorer(scorer)
     folder = out or Path("runs") / f"{scorer.replace(':', '_')}_{votes.stem}"
     ranking = calibration.ranking_of(votes, voters)
-    calibration.write_ranking(folder / "ranking.csv", ranking)
+    table = calibration.settle_ranking(folder, ranking)
     start = None if weights == "none" or (weights == "default" and not ours) else weights
     recipe = calibration.calibration_recipe(
-        scorer, images, folder / "ranking.csv", weights=start, learns=learns, batch_size=batch_size, steps=steps, lr=lr,
+        scorer, images, table, weights=start, learns=learns, batch_size=batch_size, steps=steps, lr=lr,
         crop=crop, rated=rated, rated_images=rated_images, seed=seed, changes=change or (),
     )  # fmt: skip
     trainer = Trainer(recipe, folder, resume=resume, bar=not quiet, cpu=cpu)

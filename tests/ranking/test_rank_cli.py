@@ -48,7 +48,15 @@ def weights(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize(
     ("command", "taught"),
-    [([], "iqaloss rank fit votes.csv"), (["fit"], "winner,loser"), (["evaluate"], "chance"), (["select"], "MAD")],
+    [
+        ([], "iqaloss rank fit votes.csv"),
+        (["select"], "MAD"),
+        (["serve"], "no names are asked"),
+        (["export"], "catch_passed"),
+        (["fit"], "winner,loser"),
+        (["evaluate"], "chance"),
+        (["calibrate"], "Eq. 3 to 6"),
+    ],
 )
 def test_help_teaches_with_an_example(command: list[str], taught: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rank", *command, "--help"]) == 0

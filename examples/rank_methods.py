@@ -151,7 +151,7 @@ def run(folder: Path) -> None:
     seen = ("--scorer", "mdiqa-mobile", "--images", outputs, "--bootstrap", 0)
     rank("evaluate", folder / "votes.csv", *seen)
     rank("calibrate", folder / "votes.csv", "--images", folder / "more" / "outputs", "--crop", SIDE, "--steps", 60,
-         "--batch-size", 4, "--out", folder / "calibrated", "--cpu", "--quiet")  # fmt: skip
+         "--batch-size", 4, "--out", folder / "calibrated", "--device", "cpu", "--quiet")  # fmt: skip
     rank("evaluate", folder / "votes.csv", *seen, "--weights", folder / "calibrated" / "last.safetensors")
     print(f"\nselect, votes, fit, evaluate, calibrate: {time.monotonic() - started:.0f} s")
 

@@ -10,11 +10,12 @@ import typer
 from iqaloss._processes import Ranks
 
 if TYPE_CHECKING:
+    from iqaloss.training.engine.trainer import Trainer
     from iqaloss.training.recipes import Recipe
 
 
-def fit(recipe: Recipe, out: Path, resume: bool, device: str | None, quiet: bool) -> None:
-    """Runs a recipe; the first process tells how many rows were left out and where the result is."""
+def trainer_of(recipe: Recipe, out: Path, resume: bool, device: str | None, quiet: bool) -> Trainer:
+    """Makes a recipe's training ready."""
     if device not in (None, "cpu"):
         raise ValueError(
             f"--device {device}: a training takes each process's own GPU, or the CPU with --device cpu; "
@@ -22,8 +23,13 @@ def fit(recipe: Recipe, out: Path, resume: bool, device: str | None, quiet: bool
         )
     from iqaloss.training.engine.trainer import Trainer
 
+    return Trainer(recipe, out, resume=resume, bar=not quiet, cpu=device == "cpu")
+
+
+def fit(recipe: Recipe, out: Path, resume: bool, device: str | None, quiet: bool) -> None:
+    """Runs a recipe; the first process tells how many rows were left out and where the result is."""
     first = Ranks.from_environment().rank == 0
-    trainer = Trainer(recipe, out, resume=resume, bar=not quiet, cpu=device == "cpu")
+    trainer = trainer_of(recipe, out, resume, device, quiet)
     for name, count in trainer.datasets.skipped().items():
         if first and count:
             typer.echo(f"{name}: went on without {count} bad rows")

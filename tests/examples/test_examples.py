@@ -23,11 +23,7 @@ def run(path: Path) -> str:
     # A proxy that nobody listens at: an example that wants the network fails.
     offline = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
     done = subprocess.run(
-<<<<<<< HEAD
         [sys.executable, str(path)], capture_output=True, text=True, timeout=600, env={**os.environ, **offline}
-=======
-        [sys.executable, str(path)], capture_output=True, text=True, timeout=300, env={**os.environ, **offline}
->>>>>>> c3b116a (An example of the whole loop of ranking, and a benchmark of selection)
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

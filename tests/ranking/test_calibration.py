@@ -54,7 +54,7 @@ def tiny(name: str, folder: Path) -> str:
 
 def words(folder: Path, out: Path, *more: str) -> list[str]:
     given = ["rank", "calibrate", str(folder / "votes.csv"), "--images", str(folder / "outputs"), "--out", str(out)]
-    return [*given, "--crop", "64", "--cpu", "--quiet", *more]
+    return [*given, "--crop", "64", "--device", "cpu", "--quiet", *more]
 
 
 def means(scorer: torch.nn.Module, folder: Path) -> dict[str, float]:

@@ -18,9 +18,7 @@ def calibrate(
     votes: Annotated[Path, typer.Argument(metavar="VOTES", help=SEEN)],
     images: Annotated[Path, typer.Option(help="Folder of folders of outputs, one for each method; no votes needed.")],
     scorer: Annotated[str, typer.Option(help=f"{options.SCORER_HELP} Or pyiqa:METRIC.")] = "mdiqa-mobile",
-    weights: Annotated[
-        str, typer.Option(help='A checkpoint to start from; "default", or "none" for the scorer as it is built.')
-    ] = "default",
+    weights: options.StartWeights = None,
     learns: Annotated[
         str, typer.Option(help="rectifier: a small MLP on top of the frozen scorer; everything: the scorer itself.")
     ] = "rectifier",
@@ -40,7 +38,7 @@ def calibrate(
     change: options.Change = None,
     as_json: options.AsJson = False,
     resume: options.Resume = False,
-    cpu: options.Cpu = False,
+    device: options.Device = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Calibrate a scorer by a ranking of methods, so that methods' mean scores agree with it (Eq. 3 to 6).
@@ -54,19 +52,20 @@ def calibrate(
     runs/calibrated/last.safetensors
     """
     from iqaloss.cli.display import known_scorer
+    from iqaloss.cli.fitting import trainer_of
     from iqaloss.ranking import calibration
-    from iqaloss.training.engine.trainer import Trainer
 
     ours = known_scorer(scorer)
     folder = out or Path("runs") / f"{scorer.replace(':', '_')}_{votes.stem}"
     ranking = calibration.ranking_of(votes, voters)
     table = calibration.settle_ranking(folder, ranking)
-    start = None if weights == "none" or (weights == "default" and not ours) else weights
+    given = weights or options.INSIDE
+    start = None if given == "none" or (given == options.INSIDE and not ours) else given
     recipe = calibration.calibration_recipe(
         scorer, images, table, weights=start, learns=learns, batch_size=batch_size, steps=steps, lr=lr,
         crop=crop, rated=rated, rated_images=rated_images, seed=seed, changes=change or (),
     )  # fmt: skip
-    trainer = Trainer(recipe, folder, resume=resume, bar=not quiet, cpu=cpu)
+    trainer = trainer_of(recipe, folder, resume, device, quiet)
     result = trainer.fit()
     if as_json:
         told = {"checkpoint": str(result), "scorer": scorer, "learns": learns, "methods": ranking}

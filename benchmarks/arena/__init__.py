@@ -1,0 +1,1 @@
+"""The arena: which loss makes better pictures, by judges that it was not trained on?"""

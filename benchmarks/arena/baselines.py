@@ -1,0 +1,84 @@
+"""Losses of others that no package here brings: total variation and the frequency distribution loss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def total_variation(images: Tensor) -> Tensor:
+    """Returns the mean absolute difference of neighbours, horizontal plus vertical, ``[B]``.
+
+    Example:
+        >>> total_variation(torch.eye(2).expand(1, 3, 2, 2))
+        tensor([2.])
+    """
+    across = images.diff(dim=3).abs().mean((1, 2, 3))
+    return across + images.diff(dim=2).abs().mean((1, 2, 3))
+
+
+def variation_gap(pred: Tensor, target: Tensor) -> Tensor:
+    """Returns how far the total variation of a prediction is from its target's, ``[B]``."""
+    return (total_variation(pred) - total_variation(target)).abs()
+
+
+STAGES = (4, 9, 16, 23, 30)
+"""Where the five stages of VGG-16's convolutions end, just before each pooling."""
+
+
+class FourierDistance:
+    """Frequency distribution loss (arXiv 2402.18192): sliced distances of the amplitude and phase of features.
+
+    Of each stage's feature map the Fourier transform is taken; its amplitude and its phase are projected on random
+    directions over patches of five by five, sorted, and compared (a sliced Wasserstein distance).
+
+    Args:
+        folder: Where ``vgg16_features.fp16.safetensors`` lies.
+        projections: Random directions of each stage.
+        patch: Side of the patches.
+    """
+
+    def __init__(self, folder: Path | None, projections: int = 64, patch: int = 5) -> None:
+        from safetensors.torch import load_file
+        from torchvision.models import vgg16
+
+        file = None if folder is None else folder / "vgg16_features.fp16.safetensors"
+        if file is None or not file.is_file():
+            raise ValueError(f"the frequency distribution loss needs VGG-16's weights at {file}")
+        network = vgg16(weights=None).features
+        network.load_state_dict({key: value.float() for key, value in load_file(file).items()})
+        for layer in network:
+            if isinstance(layer, torch.nn.ReLU):
+                layer.inplace = False
+        starts = (0, *STAGES[:-1])
+        self.stages = [network[start:end].requires_grad_(False).eval() for start, end in zip(starts, STAGES)]
+        generator = torch.Generator().manual_seed(0)
+        self.directions = []
+        for stage in self.stages:
+            channels = [layer for layer in stage if isinstance(layer, torch.nn.Conv2d)][-1].out_channels
+            directions = torch.randn(projections, channels, patch, patch, generator=generator)
+            self.directions.append(directions / directions.flatten(1).norm(dim=1)[:, None, None, None])
+        self.mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
+        self.std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+
+    def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Returns the distance, a scalar."""
+        value = pred.new_zeros(())
+        first, second = (pred - self.mean) / self.std, (target - self.mean) / self.std
+        for stage, directions in zip(self.stages, self.directions):
+            first = stage(first)
+            with torch.no_grad():
+                second = stage(second)
+            one, other = torch.fft.fft2(first), torch.fft.fft2(second)
+            value = value + _sliced(one.abs(), other.abs(), directions)
+            value = value + _sliced(one.angle(), other.angle(), directions)
+        return value
+
+
+def _sliced(first: Tensor, second: Tensor, directions: Tensor) -> Tensor:
+    """Sliced Wasserstein distance of two feature maps."""
+    ordered = [F.conv2d(features, directions).flatten(2).sort(-1).values for features in (first, second)]
+    return (ordered[0] - ordered[1]).abs().mean()

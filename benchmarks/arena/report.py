@@ -1,0 +1,147 @@
+"""What an arena found: tables, curves and contact sheets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.arena.contestants import Contestant
+from benchmarks.arena.curves import PRICE, Interval, Sweep, draws, gain_at_price
+from benchmarks.arena.sweep import BASE
+from iqaloss.evaluation.panel import JUDGES
+
+SHOWN = ("score", "pattern")
+"""What is shown beside the panel: our own score, and the power of periodic patterns over the original's, in dB."""
+
+DROPS = (0.05, 0.1, 0.2, 0.4)
+"""Prices at which losses are compared, in dB of PSNR below L1 alone."""
+
+REPEATS = 1000
+
+
+def judges_in(sweep: Sweep) -> list[str]:
+    """Names of the panel's members that measured, but for PSNR, which is the price."""
+    return [name for name in JUDGES if name in sweep.values and name != PRICE]
+
+
+def independent(contestant: Contestant, judge: str) -> bool:
+    """Whether a judge has a say over a contestant: it looks with something else."""
+    return JUDGES[judge].family != contestant.family
+
+
+def table_of_weights(sweeps: Mapping[str, Sweep], who: Mapping[str, Contestant], costs: Mapping[str, float]) -> str:
+    """Every weight of every contestant; what its own family says is in brackets."""
+    judges = judges_in(sweeps[BASE])
+    titles = [JUDGES[name].title for name in judges]
+    head = ["L1 +", "weight", "PSNR-Y", *titles, "our score", "pattern, dB", "ms a step"]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for name, sweep in sweeps.items():
+        for index, weight in enumerate(sweep.weights):
+            if weight == 0 and name != BASE:
+                continue
+            cells = [who[name].title if name != BASE else "nothing", f"{weight:g}", f"{sweep.means(PRICE)[index]:.2f}"]
+            for judge in judges:
+                value = f"{sweep.means(judge)[index]:.4f}"
+                cells.append(value if independent(who[name], judge) else f"({value})")
+            own = f"{sweep.means('score')[index]:.3f}"
+            cells += [own if who[name].family != "iqaloss" else f"({own})", f"{sweep.means('pattern')[index]:+.1f}"]
+            lines.append([*cells, f"{costs[name]:.0f}"])
+    return _markdown(lines)
+
+
+def table_at_price(sweeps: Mapping[str, Sweep], who: Mapping[str, Contestant], drop: float) -> str:
+    """What each judge says at the same PSNR, against L1 alone; an asterisk where the interval leaves out zero."""
+    base = sweeps[BASE]
+    judges = judges_in(base)
+    columns = [*judges, "pattern"]
+    _, seeds, pictures = base.values[PRICE].shape
+    resampled = draws(seeds, pictures, REPEATS)
+    head = [f"at {drop:g} dB less PSNR", *(JUDGES[name].title for name in judges), "pattern, dB"]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for name, sweep in sweeps.items():
+        if name == BASE:
+            continue
+        cells = [who[name].title]
+        for column in columns:
+            found = gain_at_price(sweep, base, column, drop, resampled)
+            own = column in JUDGES and not independent(who[name], column)
+            cells.append(f"({_interval(found)})" if own else _interval(found))
+        lines.append(cells)
+    return _markdown(lines)
+
+
+def _interval(found: Interval) -> str:
+    if not np.isfinite(found.value):
+        return "not reached"
+    return f"{found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]{' *' if found.sure else ''}"
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def page(
+    title: str,
+    command: str,
+    notes: Sequence[str],
+    sweeps: Mapping[str, Sweep],
+    who: Mapping[str, Contestant],
+    costs: Mapping[str, float],
+    absent: Mapping[str, str],
+) -> str:
+    """Returns the page in Markdown."""
+    text = [f"# {title}", "", f"    {command}", ""]
+    text += [f"- {note}" for note in notes]
+    text += [f"- Not there: {who[name].title}: {why}" for name, why in absent.items()]
+    text += ["", "## Every weight", "", table_of_weights(sweeps, who, costs)]
+    text += ["## At the same PSNR, minus L1 alone", ""]
+    for drop in DROPS:
+        text += [table_at_price(sweeps, who, drop)]
+    return "\n".join(text)
+
+
+def draw_curves(sweeps: Mapping[str, Sweep], who: Mapping[str, Contestant], out: Path) -> None:
+    """Draws what each judge says over the PSNR; dashed where the judge is of the contestant's family."""
+    import matplotlib.pyplot as plt
+
+    judges = [*judges_in(sweeps[BASE]), "pattern"]
+    figure, axes = plt.subplots(1, len(judges), figsize=(4.2 * len(judges), 4.2), squeeze=False)
+    colors = plt.get_cmap("tab20").colors
+    for axis, judge in zip(axes[0], judges):
+        for color, (name, sweep) in zip(colors, [item for item in sweeps.items() if item[0] != BASE]):
+            own = judge in JUDGES and not independent(who[name], judge)
+            axis.plot(
+                sweep.means(PRICE), sweep.means(judge), "--" if own else "-", marker="o", ms=3, color=color,
+                label=who[name].title,
+            )  # fmt: skip
+        base = sweeps[BASE]
+        axis.plot(base.means(PRICE), base.means(judge), "k*", ms=11, label="L1 alone")
+        axis.set_xlabel("PSNR-Y, dB")
+        better = "lower is better"
+        axis.set_title(f"{JUDGES[judge].title if judge in JUDGES else 'periodic patterns, dB'} ({better})", fontsize=10)
+        axis.grid(alpha=0.3)
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=5, fontsize=8, frameon=False)
+    figure.tight_layout(rect=(0, 0.14, 1, 1))
+    figure.savefig(out, dpi=110)
+    plt.close(figure)
+
+
+def contact_sheet(
+    out: Path, columns: Mapping[str, Sequence[Path]], side: int = 192, shown: Sequence[int] = (0, 3, 6, 9)
+) -> None:
+    """Puts pictures side by side: a column for each title, a row for each crop, at twice their size."""
+    from PIL import Image, ImageDraw
+
+    width, label = side * 2, 18
+    sheet = Image.new("RGB", (len(columns) * (width + 4), label + len(shown) * (width + 4)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for column, (title, files) in enumerate(columns.items()):
+        draw.text((column * (width + 4) + 4, 3), title, fill="black")
+        for row, index in enumerate(shown):
+            with Image.open(files[index]) as picture:
+                large = picture.resize((width, width), Image.Resampling.NEAREST)
+            sheet.paste(large, (column * (width + 4), label + row * (width + 4)))
+    sheet.save(out)

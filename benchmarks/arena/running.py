@@ -1,0 +1,130 @@
+"""One training of one contestant, and what is measured of its pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.arena.contestants import Distance
+from benchmarks.arena.networks import load_network
+from benchmarks.arena.photos import patches
+from benchmarks.arena.physical import PHYSICAL
+from benchmarks.arena.tasks import TASKS, of_8_bits
+from iqaloss.evaluation.panel import Panel
+from iqaloss.evaluation.patterns import pattern_power
+from iqaloss.scorers.base import Request, Scorer
+
+AT_ONCE = 8
+"""Pictures that are restored and measured at once."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long and on what each contestant trains.
+
+    Attributes:
+        steps: Steps of Adam; ignored where ``seconds`` is given.
+        seconds: Time that the steps may take together.
+        batch: Patches in a step.
+        patch: Side of the original patches.
+        rate: Learning rate.
+    """
+
+    steps: int = 250
+    seconds: float | None = None
+    batch: int = 4
+    patch: int = 128
+    rate: float = 1e-4
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all contestants share.
+
+    Attributes:
+        task: Name of the task.
+        network: Name of the network.
+        start: File that it starts from.
+        budget: Length of the trainings.
+        photos: Originals to learn from, bytes.
+        originals: Crops to compare on, ``[N, 3, H, W]`` in [0, 1].
+    """
+
+    task: str
+    network: str
+    start: Path
+    budget: Budget
+    photos: list[Tensor]
+    originals: Tensor
+
+    def facts(self) -> dict[str, Any]:
+        """What a stored run must have been made with to be kept."""
+        return {
+            "task": self.task,
+            "network": self.network,
+            "start": self.start.name,
+            "photos": len(self.photos),
+            "originals": list(self.originals.shape),
+            **asdict(self.budget),
+        }
+
+
+def train(setting: Setting, distance: Distance | None, weight: float, seed: int) -> tuple[nn.Module, int, float]:
+    """Fine-tunes the network with L1 plus the weighted distance.
+
+    Returns:
+        The network, the number of steps, and the seconds that they took.
+    """
+    torch.manual_seed(seed)  # losses that draw, draw from here
+    budget, task = setting.budget, TASKS[setting.task]
+    network = load_network(setting.network, setting.start).train()
+    optimizer = torch.optim.Adam(network.parameters(), budget.rate)
+    generator = torch.Generator().manual_seed(seed)
+    steps, began = 0, time.perf_counter()
+    for truth in patches(setting.photos, budget.batch, budget.patch, seed):
+        pred = network(task.degrade(truth, generator))
+        loss = F.l1_loss(pred, truth)
+        if distance is not None and weight:
+            loss = loss + weight * distance(pred, truth)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        steps, taken = steps + 1, time.perf_counter() - began
+        if steps >= budget.steps if budget.seconds is None else taken >= budget.seconds:
+            break
+    return network.eval(), steps, taken
+
+
+def restore(setting: Setting, network: nn.Module) -> Tensor:
+    """Restores the crops to compare on, as files would hold them."""
+    degrade, generator = TASKS[setting.task].degrade, torch.Generator().manual_seed(0)
+    inputs = degrade(setting.originals, generator)
+    with torch.no_grad():
+        return torch.cat([of_8_bits(network(some)) for some in inputs.split(AT_ONCE)])
+
+
+def measure(restored: Tensor, originals: Tensor, panel: Panel, scorer: Scorer) -> dict[str, list[float]]:
+    """Measures pictures against their originals: name to a value for each."""
+    found: dict[str, list[Tensor]] = {}
+    for some, truth in zip(restored.split(AT_ONCE), originals.split(AT_ONCE)):
+        for name, value in _measures(some, truth, panel, scorer):
+            found.setdefault(name, []).append(value.detach().double().cpu())
+    return {name: torch.cat(values).tolist() for name, values in found.items()}
+
+
+@torch.no_grad()
+def _measures(restored: Tensor, truth: Tensor, panel: Panel, scorer: Scorer) -> Iterator[tuple[str, Tensor]]:
+    yield from panel.measure(restored, truth).items()
+    output = scorer(restored, Request(score=True, dimensions=scorer.dimension_names))
+    yield "score", output.score
+    yield from output.dimensions.items()
+    yield "pattern", pattern_power(restored) - pattern_power(truth)
+    for name, physical in PHYSICAL.items():
+        yield name, physical(restored, truth)

@@ -1,0 +1,63 @@
+"""What is restored: how an original becomes the input of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.transforms.v2.functional import gaussian_blur
+
+NOISE = 25 / 255
+"""Standard deviation of the noise that is to be removed."""
+
+BLUR, BLUR_NOISE = 1.6, 2 / 255
+"""Standard deviations of the blur, in pixels, and of the noise over it."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A kind of restoration.
+
+    Attributes:
+        title: What tables call it.
+        scale: How many times smaller the input is.
+        degrade: Takes originals ``[B, 3, H, W]`` in [0, 1] and a generator; returns inputs, of 8 bits.
+        networks: Which networks do it, the first by default.
+    """
+
+    title: str
+    scale: int
+    degrade: Callable[[Tensor, torch.Generator], Tensor]
+    networks: tuple[str, ...]
+
+
+def of_8_bits(images: Tensor) -> Tensor:
+    """Rounds to what a file would hold."""
+    return (images.clamp(0, 1) * 255).round() / 255
+
+
+def smaller(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Bicubic, antialiased, four times smaller."""
+    size = [side // 4 for side in images.shape[2:]]
+    return of_8_bits(F.interpolate(images, size, mode="bicubic", antialias=True, align_corners=False))
+
+
+def noisy(images: Tensor, generator: torch.Generator) -> Tensor:
+    """With normal noise."""
+    return of_8_bits(images + NOISE * torch.randn(images.shape, generator=generator))
+
+
+def blurred(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Out of focus, with a little noise."""
+    soft = gaussian_blur(images, [13, 13], [BLUR, BLUR])
+    return of_8_bits(soft + BLUR_NOISE * torch.randn(images.shape, generator=generator))
+
+
+TASKS: Mapping[str, Task] = {
+    "x4": Task("x4 super-resolution", 4, smaller, ("rlfn", "msrresnet")),
+    "denoise": Task("denoising", 1, noisy, ("rlfn_same_size",)),
+    "deblur": Task("deblurring", 1, blurred, ("rlfn_same_size",)),
+}

@@ -41,7 +41,7 @@ class FourierDistance:
         patch: Side of the patches.
     """
 
-    def __init__(self, folder: Path | None, projections: int = 64, patch: int = 5) -> None:
+    def __init__(self, folder: Path | None, projections: int = 24, patch: int = 5) -> None:
         from safetensors.torch import load_file
         from torchvision.models import vgg16
 

@@ -50,6 +50,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--steps", type=int, help=f"of Adam; {Budget.steps}, or {QUICK.steps} when quick")
     parser.add_argument("--seconds", type=float, help="a budget in time instead of in steps")
+    parser.add_argument("--batch", type=int, help=f"patches in a step; {Budget.batch}, or {QUICK.batch} when quick")
+    parser.add_argument("--patch", type=int, help=f"their side; {Budget.patch}, or {QUICK.patch} when quick")
+    parser.add_argument("--rate", type=float, default=Budget.rate, help="learning rate")
     parser.add_argument("--crops", type=int, default=16, help="how many crops to compare on")
     parser.add_argument("--side", type=int, default=192, help="their side")
     parser.add_argument("--quick", action="store_true", help="60 steps of 2 patches of 96, 8 crops of 128")
@@ -69,7 +72,8 @@ def chosen(arguments: argparse.Namespace) -> dict[str, Contestant]:
 def read_setting(arguments: argparse.Namespace) -> Setting:
     """Reads the photographs."""
     budget = QUICK if arguments.quick else Budget()
-    budget = replace(budget, steps=arguments.steps or budget.steps, seconds=arguments.seconds)
+    given = {name: getattr(arguments, name) for name in ("steps", "batch", "patch", "rate", "seconds")}
+    budget = replace(budget, **{name: value for name, value in given.items() if value is not None})
     side, crops = (128, 8) if arguments.quick else (arguments.side, arguments.crops)
     network = arguments.network or TASKS[arguments.task].networks[0]
     photos = load_photos(photos_in(arguments.photos), budget.patch)

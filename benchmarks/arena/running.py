@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ from benchmarks.arena.photos import patches
 from benchmarks.arena.physical import PHYSICAL
 from benchmarks.arena.tasks import TASKS, of_8_bits
 from iqaloss.evaluation.panel import Panel
-from iqaloss.evaluation.patterns import pattern_power
+from iqaloss.evaluation.patterns import pattern_rise
 from iqaloss.scorers.base import Request, Scorer
 
 AT_ONCE = 8
@@ -34,7 +35,8 @@ class Budget:
         seconds: Time that the steps may take together.
         batch: Patches in a step.
         patch: Side of the original patches.
-        rate: Learning rate.
+        rate: Highest learning rate: it is reached after a tenth of the budget and falls to zero along a cosine, for
+            a network that is still moving leaves patterns of its own, with L1 alone too.
     """
 
     steps: int = 250
@@ -42,6 +44,24 @@ class Budget:
     batch: int = 4
     patch: int = 128
     rate: float = 1e-4
+
+    def spent(self, steps: int, seconds: float) -> float:
+        """Returns the share of the budget that is gone."""
+        return steps / self.steps if self.seconds is None else seconds / self.seconds
+
+    def rate_at(self, spent: float) -> float:
+        """Returns the learning rate when this share of the budget is gone.
+
+        Example:
+            >>> Budget(rate=1.0).rate_at(0.1), round(Budget(rate=1.0).rate_at(1.0), 6)
+            (1.0, 0.0)
+        """
+        if spent < WARMUP:
+            return self.rate * max(spent, 0.01) / WARMUP
+        return self.rate * (1 + math.cos(math.pi * (spent - WARMUP) / (1 - WARMUP))) / 2
+
+
+WARMUP = 0.1
 
 
 @dataclass(frozen=True)
@@ -85,9 +105,9 @@ def train(setting: Setting, distance: Distance | None, weight: float, seed: int)
     torch.manual_seed(seed)  # losses that draw, draw from here
     budget, task = setting.budget, TASKS[setting.task]
     network = load_network(setting.network, setting.start).train()
-    optimizer = torch.optim.Adam(network.parameters(), budget.rate)
+    optimizer = torch.optim.Adam(network.parameters(), budget.rate, betas=(0.9, 0.99))
     generator = torch.Generator().manual_seed(seed)
-    steps, began = 0, time.perf_counter()
+    steps, taken, began = 0, 0.0, time.perf_counter()
     for truth in patches(setting.photos, budget.batch, budget.patch, seed):
         pred = network(task.degrade(truth, generator))
         loss = F.l1_loss(pred, truth)
@@ -95,9 +115,11 @@ def train(setting: Setting, distance: Distance | None, weight: float, seed: int)
             loss = loss + weight * distance(pred, truth)
         optimizer.zero_grad()
         loss.backward()
+        for group in optimizer.param_groups:
+            group["lr"] = budget.rate_at(min(1.0, budget.spent(steps, taken)))
         optimizer.step()
         steps, taken = steps + 1, time.perf_counter() - began
-        if steps >= budget.steps if budget.seconds is None else taken >= budget.seconds:
+        if budget.spent(steps, taken) >= 1:
             break
     return network.eval(), steps, taken
 
@@ -125,6 +147,6 @@ def _measures(restored: Tensor, truth: Tensor, panel: Panel, scorer: Scorer) -> 
     output = scorer(restored, Request(score=True, dimensions=scorer.dimension_names))
     yield "score", output.score
     yield from output.dimensions.items()
-    yield "pattern", pattern_power(restored) - pattern_power(truth)
+    yield "pattern", pattern_rise(restored, truth)
     for name, physical in PHYSICAL.items():
         yield name, physical(restored, truth)

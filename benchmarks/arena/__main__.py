@@ -1,9 +1,9 @@
 """The arena: the same network from the same start with the same budget, one loss after another.
 
     python -m benchmarks.arena --quick --start rlfn.pth --photos TRAIN --originals TEST --panel WEIGHTS
-    python -m benchmarks.arena --seeds 1 2 3 --out benchmarks/results/arena ...        the whole table; goes on if stopped
-    python -m benchmarks.arena --task denoise --start denoise.safetensors ...          denoise, deblur: see arena.start
-    python -m benchmarks.arena --contestants FOLDER ...                                 yours too: a YAML file each
+    python -m benchmarks.arena --seeds 1 2 3 --out FOLDER ...                     the whole table; goes on if stopped
+    python -m benchmarks.arena --task denoise --start denoise.safetensors ...     denoise, deblur: see arena.start
+    python -m benchmarks.arena --contestants FOLDER ...                           yours too: a YAML file each
 
 Each contestant is L1 plus a weighted loss. Its weight is swept; losses are compared at the same PSNR, with intervals
 from a bootstrap over pictures and seeds, and as they are. A judge of the same family as the loss has no say (it stands
@@ -103,15 +103,15 @@ def notes_of(setting: Setting, base: Sweep, missing: dict[str, str]) -> list[str
     budget, (_, seeds, pictures) = setting.budget, base.values["psnr_y"].shape
     length = f"{budget.steps} steps" if budget.seconds is None else f"{budget.seconds:g} seconds of training"
     return [
-        f"torch {torch.__version__}; {length} of Adam (at most {budget.rate:g}) on {budget.batch} patches of {budget.patch} x "
-        f"{budget.patch}, from {len(setting.photos)} photographs; {seeds} seed{'s' * (seeds > 1)}; start: "
+        f"torch {torch.__version__}; {length} of Adam (at most {budget.rate:g}) on {budget.batch} patches of "
+        f"{budget.patch} x {budget.patch}, from {len(setting.photos)} photographs; {seeds} seed{'s' * (seeds > 1)}; start: "
         f"{setting.start.name}",
         f"means over {pictures} centre crops of {setting.originals.shape[-1]} x {setting.originals.shape[-1]} of "
         "photographs that no training saw",
         "PSNR on the luminance, higher is better; the judges are distances to the original, lower is better; in "
         "brackets: the judge looks with the same kind of network as the loss and has no say",
-        "pattern: power of the spectrum at periods of two and four pixels over its neighbours, restored minus original, "
-        "at the line that rose most",
+        "pattern: power of the spectrum at periods of two and four pixels over its neighbours, restored minus "
+        "original, at the line that rose most",
         "[low, high]: 95 % of a paired bootstrap over pictures and seeds; *: it leaves out zero",
         *(f"no judge: {name}: {why}" for name, why in missing.items()),
     ]

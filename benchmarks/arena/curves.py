@@ -72,9 +72,7 @@ class Interval:
 def draws(seeds: int, pictures: int, repeats: int, seed: int = 0) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Draws seeds and pictures with replacement; the same for all contestants, so that differences are paired."""
     generator = np.random.default_rng(seed)
-    return [
-        (generator.integers(0, seeds, seeds), generator.integers(0, pictures, pictures)) for _ in range(repeats)
-    ]
+    return [(generator.integers(0, seeds, seeds), generator.integers(0, pictures, pictures)) for _ in range(repeats)]
 
 
 def gain_at_price(

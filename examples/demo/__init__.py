@@ -1,9 +1,9 @@
 """A super-resolution network learns with a steerable perceptual loss, on real photographs, on a CPU.
 
-``python -m examples.demo`` trains a light x4 MSRResNet through BasicSR with the pixel loss alone, and from there goes
-on in three ways for equally many steps: the pixel loss alone, with :class:`~iqaloss.MDIQALoss` and sharpness weighing
-1, and with sharpness weighing 4. It leaves a picture of held-out crops side by side, a table, TensorBoard logs and
-checkpoints that BasicSR loads.
+``python -m examples.demo`` goes on from a light x4 MSRResNet that was trained with the pixel loss alone, in four ways
+for equally many steps, through BasicSR: the pixel loss alone, with :class:`~iqaloss.MDIQALoss` at its defaults, with
+sharpness weighing 4, and with ten times as much of it as is good. It leaves a picture of held-out crops side by side,
+a table with judges that are not ours, TensorBoard logs and checkpoints that BasicSR loads.
 """
 
 from __future__ import annotations

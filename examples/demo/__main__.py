@@ -55,7 +55,7 @@ def _show(table: dict[str, Row]) -> None:
     from rich.table import Table
 
     head, *body = lines_of(table)
-    shown = Table(title="mean over the held-out photographs, higher is better")
+    shown = Table(title="mean over the held-out photographs; higher is better but where it says lower")
     for index, column in enumerate(head):
         shown.add_column(column, justify="right" if index else "left", overflow="fold")
     for line in body:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 SCALE = 4
 """How many times smaller the network's input is."""
+
+
+START_FILE = Path(__file__).parent / "start.safetensors"
+"""What the compared networks start from: trained with L1 alone, see ``start.md`` beside it."""
 
 
 @dataclass(frozen=True)
@@ -18,22 +23,23 @@ class Run:
     Attributes:
         name: Name of its experiment.
         title: What tables and pictures call it.
-        weights: The dimensions' weights; None trains with the pixel loss alone.
+        weights: The dimensions' weights, those left out weigh 1; None trains with the pixel loss alone.
+        times: Factor of the quality loss's recommended weight.
     """
 
     name: str
     title: str
     weights: Mapping[str, float] | None = None
+    times: float = 1.0
 
-
-START = Run("0_start", "L1, start of the others")
-"""What the compared networks start from."""
 
 RUNS = (
     Run("1_l1_only", "L1 only"),
-    Run("2_sharpness_1", "L1 + MDIQALoss sharpness 1", {"sharpness": 1.0}),
-    Run("3_sharpness_4", "L1 + MDIQALoss sharpness 4", {"sharpness": 4.0}),
+    Run("2_mdiqa", "L1 + MDIQALoss", {}),
+    Run("3_sharpness_4", "sharpness weighs 4", {"sharpness": 4.0}),
+    Run("4_too_much", "ten times as much", {}, times=10.0),
 )
+"""The last one shows where a good thing ends: its score rises while a pattern spreads."""
 
 
 @dataclass(frozen=True)
@@ -41,33 +47,33 @@ class Plan:
     """Sizes and lengths.
 
     Attributes:
-        start_steps: Steps of the first training, with the pixel loss alone.
-        steps: Steps of each of the compared trainings.
-        start_rate: Learning rate of the first training.
-        rate: Learning rate of the compared ones.
+        steps: Steps of each training.
+        rate: Their learning rate.
         batch: Patches in a step.
         patch: Side of the true patches.
         features: Width of the network.
         blocks: Its depth.
         loss_weight: Weight of the quality loss beside the pixel loss, whose own is 1.
         mode: Of the quality loss.
+        options: Its other options.
         minutes: About how long all of it takes on one core.
         scorer: The scorer, as a recipe writes it.
+        start: The file that every network starts from; None starts from nothing.
         runs: The compared trainings.
     """
 
-    start_steps: int = 1000
     steps: int = 200
-    start_rate: float = 7e-4
-    rate: float = 3e-4
+    rate: float = 1e-4
     batch: int = 2
     patch: int = 192
     features: int = 32
     blocks: int = 8
     loss_weight: float = 0.03
     mode: str = "nr"
-    minutes: float = 7.0
+    options: Mapping[str, Any] = field(default_factory=dict)
+    minutes: float = 6.0
     scorer: str | Mapping[str, Any] = "mdiqa-mobile"
+    start: Path | None = START_FILE
     runs: tuple[Run, ...] = field(default=RUNS)
 
     def lasting(self, minutes: float) -> Plan:
@@ -77,11 +83,9 @@ class Plan:
             ValueError: If the time is not positive.
 
         Example:
-            >>> Plan(start_steps=100, steps=50, minutes=8.0).lasting(4.0).steps
+            >>> Plan(steps=50, minutes=8.0).lasting(4.0).steps
             25
         """
         if not (math.isfinite(minutes) and minutes > 0):
             raise ValueError(f"minutes must be a positive number, got {minutes!r}")
-        share = minutes / self.minutes
-        start_steps, steps = (max(2, round(share * count)) for count in (self.start_steps, self.steps))
-        return replace(self, start_steps=start_steps, steps=steps, minutes=minutes)
+        return replace(self, steps=max(2, round(minutes / self.minutes * self.steps)), minutes=minutes)

@@ -12,10 +12,16 @@ from PIL import Image
 
 from examples.demo.photos import tiles
 from examples.demo.plan import SCALE, Plan
+from iqaloss.data.images import to_tensor
+from iqaloss.evaluation.panel import JUDGES, Panel
+from iqaloss.evaluation.patterns import pattern_rise
 from iqaloss.scorers.registry import entry
 
 INDEPENDENT = "Crété sharpness"
 """The sharpness measure that is not ours: one minus the blur of Crété-Roffet et al. (SPIE 6492, 2007)."""
+
+PATTERN = "pattern, dB (lower)"
+"""Periodic patterns over those of the truth, at the line that rose most."""
 
 JUDGED = 256
 """The scorer judges tiles of this side, the size of the photographs that it was validated on."""
@@ -23,12 +29,12 @@ JUDGED = 256
 Row = dict[str, float]
 
 
-def measure(image: Image.Image, truth: Image.Image, plan: Plan) -> Row:
+def measure(image: Image.Image, truth: Image.Image, plan: Plan, panel: Panel) -> Row:
     """Measures a restored picture against the true one.
 
     PSNR and SSIM are BasicSR's, on the Y channel and without the outer :data:`~examples.demo.plan.SCALE` pixels;
-    the overall score and the dimensions are the scorer's, means over tiles of :data:`JUDGED` pixels; the last
-    column is scikit-image's ``blur_effect``.
+    the panel's judges, scikit-image's ``blur_effect`` and the pattern are not the loss's own; the overall score and
+    the dimensions are the scorer's, means over tiles of :data:`JUDGED` pixels.
     """
     from basicsr.metrics import calculate_psnr, calculate_ssim
     from skimage.measure import blur_effect
@@ -41,6 +47,12 @@ def measure(image: Image.Image, truth: Image.Image, plan: Plan) -> Row:
         "PSNR (Y)": float(calculate_psnr(bgr, true_bgr, SCALE, test_y_channel=True)),
         "SSIM (Y)": float(calculate_ssim(bgr, true_bgr, SCALE, test_y_channel=True)),
     }
+    pixels, true_pixels = to_tensor(image)[None], to_tensor(truth)[None]
+    row.update(
+        {f"{JUDGES[name].title} (lower)": value.item() for name, value in panel.measure(pixels, true_pixels).items()}
+    )
+    row[INDEPENDENT] = 1.0 - float(blur_effect(np.asarray(image.convert("L"), dtype=np.float64) / 255))
+    row[PATTERN] = pattern_rise(pixels, true_pixels).item()
     judged = [np.asarray(tile)[:, :, ::-1] for _, tile in tiles(image, JUDGED)]
     verdicts = [
         {
@@ -49,9 +61,7 @@ def measure(image: Image.Image, truth: Image.Image, plan: Plan) -> Row:
         }
         for tile in judged
     ]
-    row.update(average(verdicts))
-    row[INDEPENDENT] = 1.0 - float(blur_effect(np.asarray(image.convert("L"), dtype=np.float64) / 255))
-    return row
+    return {**row, **average(verdicts)}
 
 
 def average(rows: Sequence[Row]) -> Row:
@@ -76,13 +86,20 @@ def rises(table: Mapping[str, Row], titles: Sequence[str], column: str) -> bool:
 
 
 def verdict(table: Mapping[str, Row], plan: Plan) -> list[str]:
-    """Says for each sharpness measure whether it rises with the weight of sharpness."""
-    titles = [run.title for run in plan.runs]
+    """Says whether sharpness rises with its weight, and what too much of the loss does."""
+    plain, usual, steered, much = (run.title for run in plan.runs)
     lines = []
     for column, whose in (("sharpness", "the scorer"), (INDEPENDENT, "a measure that is not ours")):
+        titles = [plain, usual, steered]
         values = " -> ".join(f"{table[title][column]:.4f}" for title in titles)
         says = "rises" if rises(table, titles, column) else "does not rise throughout"
         lines.append(f"sharpness by {whose} {says} with its weight: {values} ({', '.join(titles)})")
+    judges = [column for column in table[usual] if column.endswith("(lower)")]
+    for title in (usual, much):
+        worse = [column.removesuffix(" (lower)") for column in judges if table[title][column] > table[plain][column]]
+        score = table[title]["score"] - table[plain]["score"]
+        says = f"worse than {plain} by {', '.join(worse)}" if worse else f"no worse than {plain} by any of them"
+        lines.append(f"{title}: our score {score:+.3f}, judges that are not ours: {says}")
     return lines
 
 

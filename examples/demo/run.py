@@ -10,11 +10,13 @@ from PIL import Image
 
 from examples.demo.photos import Photos, find_photos, prepare
 from examples.demo.picture import side_by_side
-from examples.demo.plan import START, Plan
-from examples.demo.report import INDEPENDENT, JUDGED, Row, average, markdown, measure, verdict, write_csv
+from examples.demo.plan import Plan
+from examples.demo.report import INDEPENDENT, JUDGED, PATTERN, Row, average, markdown, measure, verdict, write_csv
 from examples.demo.trainings import load_network, restore, train
+from iqaloss.evaluation.panel import JUDGES, load_panel
 
 BICUBIC, TRUTH = "bicubic", "ground truth"
+PANEL = ("lpips_vgg", "lpips_alex", "dists")
 
 Table = dict[str, Row]
 
@@ -47,13 +49,13 @@ def run_demo(
     register()
     photos = prepare(training, held_out, out / "data")
     say(f"{len(training)} photographs to learn from, held out: {', '.join(path.stem for path in held_out)}")
-    for run in (START, *plan.runs):
+    for run in plan.runs:
         say(f"training: {run.title}")
         train(run, plan, photos, out, progress=progress)
     say("comparing on the held-out photographs")
-    pictures = restore_all(plan, photos, out)
+    pictures, panel = restore_all(plan, photos, out), load_panel(PANEL)
     by_image = {
-        name: {title: measure(image, versions[TRUTH], plan) for title, image in versions.items()}
+        name: {title: measure(image, versions[TRUTH], plan, panel) for title, image in versions.items()}
         for name, versions in pictures.items()
     }
     titles = list(next(iter(by_image.values())))
@@ -63,10 +65,12 @@ def run_demo(
     notes = [
         *verdict(table, plan),
         f"mean over {len(held_out)} held-out photographs: {', '.join(path.stem for path in held_out)}",
-        "PSNR and SSIM on the Y channel, 4 border pixels left out; everything is higher-is-better",
-        f"score and dimensions by the scorer, means over tiles of {JUDGED} pixels",
-        f"{INDEPENDENT} is 1 - skimage.measure.blur_effect (Crété-Roffet et al. 2007), which no training saw",
-        f"{plan.start_steps} steps with L1, then {plan.steps} steps each; loss_weight {plan.loss_weight:g}",
+        "PSNR and SSIM on the Y channel, 4 border pixels left out; score and dimensions by the scorer, means over tiles "
+        f"of {JUDGED} pixels",
+        f"no training saw: {INDEPENDENT}, 1 - skimage.measure.blur_effect (Crété-Roffet et al. 2007); {PATTERN}, power "
+        "at periods of two and four pixels over that of the truth; the panel's distances",
+        *(f"not on the panel: {JUDGES[name].title}: {why}" for name, why in panel.missing.items()),
+        f"{plan.steps} steps each from a network trained with L1; loss_weight {plan.loss_weight:g}, once ten times that",
         f"CPU time of this run: {(time.process_time() - began) / 60:.1f} minutes",
     ]
     (out / "table.md").write_text(markdown(table, notes), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from PIL import Image
 from torch import nn
 
 from examples.demo.photos import Photos
-from examples.demo.plan import SCALE, START, Plan, Run
+from examples.demo.plan import SCALE, Plan, Run
+from iqaloss._files import replacing
 from iqaloss._version import __version__
 from iqaloss.scorers.registry import entry
 
@@ -25,7 +27,7 @@ def recipe(run: Run, plan: Plan, photos: Photos, start: Path | None) -> dict[str
         photos: The pairs.
         start: The checkpoint to start from; None starts afresh.
     """
-    steps = plan.start_steps if start is None else plan.steps
+    steps = plan.steps
     options: dict[str, Any] = {
         "name": run.name,
         "model_type": "IQASRModel",
@@ -41,7 +43,7 @@ def recipe(run: Run, plan: Plan, photos: Photos, start: Path | None) -> dict[str
         },
         "path": {"pretrain_network_g": None if start is None else str(start)},
         "train": {
-            "optim_g": {"type": "Adam", "lr": plan.start_rate if start is None else plan.rate},
+            "optim_g": {"type": "Adam", "lr": plan.rate},
             "scheduler": {"type": "CosineAnnealingRestartLR", "periods": [steps], "eta_min": 1e-6},
             "total_iter": steps,
             "warmup_iter": steps // 20,
@@ -54,7 +56,7 @@ def recipe(run: Run, plan: Plan, photos: Photos, start: Path | None) -> dict[str
             "version": __version__,
             "photos": photos.digest,
             "scorer": _scorer_digest(plan),
-            "start": [plan.start_steps, plan.start_rate],
+            "start": None if plan.start is None else digest_of(plan.start),
         },
     }
     options["datasets"]["train"].update(
@@ -72,7 +74,8 @@ def recipe(run: Run, plan: Plan, photos: Photos, start: Path | None) -> dict[str
                 "scorer": plan.scorer,
                 "mode": plan.mode,
                 "weights": dict(run.weights),
-                "loss_weight": plan.loss_weight,
+                "loss_weight": run.times * plan.loss_weight,
+                **plan.options,
             }
         }
     return options
@@ -109,13 +112,27 @@ def train(run: Run, plan: Plan, photos: Photos, out: Path, *, progress: bool) ->
 
     from iqaloss.integrations.basicsr import train as train_recipe
 
-    start = None if run is START else checkpoint(START, out)
-    wanted = recipe(run, plan, photos, start)
+    wanted = recipe(run, plan, photos, None if plan.start is None else start_checkpoint(plan.start, out))
     kept = out / "experiments" / run.name / "recipe.yml"
     same = kept.is_file() and yaml.safe_load(kept.read_text(encoding="utf-8")) == wanted
     if not (same and checkpoint(run, out).is_file()):
         train_recipe(wanted, root=out, auto_resume=same, progress=progress, log_lines=False)
     return checkpoint(run, out)
+
+
+def start_checkpoint(file: Path, out: Path) -> Path:
+    """Writes the tensors that networks start from as BasicSR reads them; returns the file."""
+    from safetensors.torch import load_file
+
+    written = out.absolute() / "start.pth"
+    with replacing(written) as temporary:
+        torch.save({"params": load_file(file)}, temporary)
+    return written
+
+
+def digest_of(file: Path) -> str:
+    """Returns the SHA-256 of a file."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def checkpoint(run: Run, out: Path) -> Path:

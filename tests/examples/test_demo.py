@@ -15,11 +15,11 @@ from PIL import Image
 
 from examples.demo import Plan
 from examples.demo.__main__ import main
-from examples.demo.photos import HELD_OUT, LEAST, TRAINING, find_photos, prepare
-from examples.demo.picture import finest_crop
-from examples.demo.plan import RUNS, SCALE, START
-from examples.demo.report import INDEPENDENT, rises
-from examples.demo.trainings import checkpoint, recipe
+from examples.demo.photos import HELD_OUT, LEAST, TRAINING, Photos, find_photos, prepare
+from examples.demo.picture import finest_crop, flattest_crop
+from examples.demo.plan import RUNS, SCALE, START_FILE
+from examples.demo.report import INDEPENDENT, PATTERN, rises
+from examples.demo.trainings import checkpoint, recipe, start_checkpoint
 
 needs_photos = pytest.mark.skipif(importlib.util.find_spec("skimage") is None, reason="scikit-image is not installed")
 needs_basicsr = pytest.mark.skipif(importlib.util.find_spec("basicsr") is None, reason="BasicSR is not installed")
@@ -87,6 +87,12 @@ def test_crop_finds_the_detail() -> None:
     assert bottom >= 200
 
 
+def test_the_flattest_crop_has_no_detail_where_there_is_such_a_place() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 400), dtype=np.uint8)
+    pixels[150:260, 250:360] = 7
+    assert np.asarray(Image.fromarray(pixels).crop(flattest_crop(Image.fromarray(pixels)))).std() == 0
+
+
 def test_photographs_are_as_large_as_patches() -> None:
     assert Plan().patch <= LEAST
 
@@ -101,10 +107,25 @@ def test_compared_trainings_differ_in_the_quality_loss_alone(own_photos: Path, t
     photos = prepare(*find_photos(own_photos), tmp_path / "data")
     recipes = [recipe(run, Plan(), photos, Path("start.pth")) for run in RUNS]
     named = [options["train"].pop("iqa_opt", None) for options in recipes]
-    assert len({options.pop("name") for options in recipes}) == 3
-    assert recipes[0] == recipes[1] == recipes[2]
+    assert len({options.pop("name") for options in recipes}) == len(RUNS)
+    assert all(options == recipes[0] for options in recipes)
     assert named[0] is None
-    assert [losses["iqa"]["weights"]["sharpness"] for losses in named[1:]] == [1.0, 4.0]
+    losses = [each["iqa"] for each in named[1:]]
+    assert [loss["weights"] for loss in losses] == [{}, {"sharpness": 4.0}, {}]
+    assert losses[2]["loss_weight"] == pytest.approx(10 * losses[0]["loss_weight"])
+
+
+@needs_basicsr
+def test_the_network_that_ships_fits_the_plan_and_is_small(tmp_path: Path) -> None:
+    from iqaloss.integrations.basicsr.compat import import_basicsr
+
+    import_basicsr()
+    from basicsr.archs import build_network
+
+    assert START_FILE.stat().st_size < 2_000_000
+    photos = Photos(tmp_path, tmp_path, "none")
+    network = build_network(recipe(RUNS[0], Plan(), photos, None)["network_g"])
+    network.load_state_dict(torch.load(start_checkpoint(START_FILE, tmp_path), weights_only=True)["params"])
 
 
 @pytest.mark.parametrize("minutes", [0.0, -1.0, math.nan, math.inf])
@@ -128,30 +149,32 @@ def test_demo_leaves_what_it_promises_and_resumes(own_photos: Path, weights: Pat
     from basicsr.models import build_model
 
     plan = Plan(
-        start_steps=2,
         steps=2,
         batch=1,
         patch=64,
         features=8,
         blocks=1,
+        start=None,
         scorer={"name": "mdiqa-mobile", "weights": str(weights)},
     )
     out = tmp_path / "out"
     said: list[str] = []
     table = run_demo(plan, out, own_photos, say=said.append, progress=False)
     assert list(table) == ["bicubic", *(run.title for run in RUNS), "ground truth"]
-    assert {"PSNR (Y)", "SSIM (Y)", "score", "sharpness", INDEPENDENT} <= set(table["bicubic"])
+    assert {"PSNR (Y)", "SSIM (Y)", "score", "sharpness", INDEPENDENT, PATTERN} <= set(table["bicubic"])
     assert table["ground truth"]["SSIM (Y)"] == pytest.approx(1.0)
     assert table["bicubic"][INDEPENDENT] < table["ground truth"][INDEPENDENT]
+    assert table["ground truth"][PATTERN] == 0
     assert any("with its weight" in line for line in said)
+    assert any("judges that are not ours" in line for line in said)
 
     with Image.open(out / "comparison.png") as picture:
-        assert picture.width > 5 * 96
+        assert picture.width > 6 * 96
     assert "ground truth" in (out / "table.md").read_text()
     with (out / "table.csv").open() as file:
-        assert sum(row["picture"] == "mean" for row in csv.DictReader(file)) == 5
-    assert len(list((out / "restored").rglob("*.png"))) == 5
-    for run in (START, *RUNS):
+        assert sum(row["picture"] == "mean" for row in csv.DictReader(file)) == 6
+    assert len(list((out / "restored").rglob("*.png"))) == 6
+    for run in RUNS:
         assert list((out / "tb_logger" / run.name).glob("events*"))
 
     # BasicSR loads the checkpoint, as a network and through one of its own models.
@@ -164,10 +187,10 @@ def test_demo_leaves_what_it_promises_and_resumes(own_photos: Path, weights: Pat
     assert all(torch.equal(value, saved[key]) for key, value in model.net_g.state_dict().items())
 
     # A second run trains nothing again, and one that lost its last network goes on.
-    times = {run.name: checkpoint(run, out).stat().st_mtime_ns for run in (START, *RUNS)}
+    times = {run.name: checkpoint(run, out).stat().st_mtime_ns for run in RUNS}
     checkpoint(RUNS[2], out).unlink()
     assert run_demo(plan, out, own_photos, progress=False) == table
-    after = {run.name: checkpoint(run, out).stat().st_mtime_ns for run in (START, *RUNS)}
+    after = {run.name: checkpoint(run, out).stat().st_mtime_ns for run in RUNS}
     assert {name for name in times if times[name] != after[name]} == {RUNS[2].name}
     assert not list((out / "experiments").glob("*archived*"))
 

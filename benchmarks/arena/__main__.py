@@ -104,8 +104,8 @@ def notes_of(setting: Setting, base: Sweep, missing: dict[str, str]) -> list[str
     length = f"{budget.steps} steps" if budget.seconds is None else f"{budget.seconds:g} seconds of training"
     return [
         f"torch {torch.__version__}; {length} of Adam (at most {budget.rate:g}) on {budget.batch} patches of "
-        f"{budget.patch} x {budget.patch}, from {len(setting.photos)} photographs; {seeds} seed{'s' * (seeds > 1)}; start: "
-        f"{setting.start.name}",
+        f"{budget.patch} x {budget.patch}, from {len(setting.photos)} photographs; "
+        f"{seeds} seed{'s' * (seeds > 1)}; start: {setting.start.name}",
         f"means over {pictures} centre crops of {setting.originals.shape[-1]} x {setting.originals.shape[-1]} of "
         "photographs that no training saw",
         "PSNR on the luminance, higher is better; the judges are distances to the original, lower is better; in "

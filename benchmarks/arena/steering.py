@@ -166,8 +166,8 @@ def main() -> None:
     truth = {name: physical(originals, originals).double().numpy() for name, physical in PHYSICAL.items()}
     notes = [
         f"torch {torch.__version__}; RLFN from {arguments.start.name}; {budget.steps} steps of Adam (at most "
-        f"{budget.rate:g}) on {budget.batch} patches of {budget.patch}, seeds {', '.join(map(str, arguments.seeds))}; means over "
-        f"{len(originals)} centre crops of {arguments.side}",
+        f"{budget.rate:g}) on {budget.batch} patches of {budget.patch}, seeds "
+        f"{', '.join(map(str, arguments.seeds))}; means over {len(originals)} centre crops of {arguments.side}",
         "L1 + " + ", ".join(f"{weight:g} x MDIQALoss in mode {mode}" for mode, weight in LOSS_WEIGHTS.items()),
         "wanted: upwards without a reference (downwards for noise), towards the original's with one",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -53,7 +54,9 @@ def run_demo(
         say(f"training: {run.title}")
         train(run, plan, photos, out, progress=progress)
     say("comparing on the held-out photographs")
-    pictures, panel = restore_all(plan, photos, out), load_panel(PANEL)
+    pictures = restore_all(plan, photos, out)
+    # Nothing is downloaded for a demo.
+    panel = load_panel(PANEL if os.environ.get("IQALOSS_PANEL") else ())
     by_image = {
         name: {title: measure(image, versions[TRUTH], plan, panel) for title, image in versions.items()}
         for name, versions in pictures.items()
@@ -65,12 +68,13 @@ def run_demo(
     notes = [
         *verdict(table, plan),
         f"mean over {len(held_out)} held-out photographs: {', '.join(path.stem for path in held_out)}",
-        "PSNR and SSIM on the Y channel, 4 border pixels left out; score and dimensions by the scorer, means over tiles "
-        f"of {JUDGED} pixels",
+        "PSNR and SSIM on the Y channel, 4 border pixels left out; score and dimensions by the scorer, means over "
+        f"tiles of {JUDGED} pixels",
         f"no training saw: {INDEPENDENT}, 1 - skimage.measure.blur_effect (Crété-Roffet et al. 2007); {PATTERN}, power "
-        "at periods of two and four pixels over that of the truth; the panel's distances",
+        "at periods of two and four pixels over that of the truth; distances of the panel, where "
+        "IQALOSS_PANEL names the folder of their weights",
         *(f"not on the panel: {JUDGES[name].title}: {why}" for name, why in panel.missing.items()),
-        f"{plan.steps} steps each from a network trained with L1; loss_weight {plan.loss_weight:g}, once ten times that",
+        f"{plan.steps} steps each from a network trained with L1; loss_weight {plan.loss_weight:g}, once ten times it",
         f"CPU time of this run: {(time.process_time() - began) / 60:.1f} minutes",
     ]
     (out / "table.md").write_text(markdown(table, notes), encoding="utf-8")

@@ -95,6 +95,8 @@ def main() -> None:
     title = f"{TASKS[setting.task].title}: {NETWORKS[setting.network].title}"
     write_text(out / "arena.md", report.page(title, command, notes, found, who, costs, absent))
     report.draw_curves(found, who, out / "arena.png")
+    folders = report.compared_folders(found, who, out / "pictures", min(arguments.seeds))
+    report.contact_sheet(folders, out / "arena.jpg")
     print(out / "arena.md")
 
 

@@ -129,19 +129,33 @@ def draw_curves(sweeps: Mapping[str, Sweep], who: Mapping[str, Contestant], out:
     plt.close(figure)
 
 
-def contact_sheet(
-    out: Path, columns: Mapping[str, Sequence[Path]], side: int = 192, shown: Sequence[int] = (0, 3, 6, 9)
-) -> None:
-    """Puts pictures side by side: a column for each title, a row for each crop, at twice their size."""
-    from PIL import Image, ImageDraw
+def compared_folders(
+    sweeps: Mapping[str, Sweep], who: Mapping[str, Contestant], pictures: Path, seed: int, drop: float = 0.1
+) -> dict[str, Path]:
+    """Chooses what a contact sheet shows: of each contestant the weight whose price is nearest to a drop in dB."""
+    folders = {"original": pictures / "original", "L1 alone": pictures / BASE / f"0-{seed}"}
+    target = sweeps[BASE].means(PRICE)[0] - drop
+    for name, sweep in sweeps.items():
+        if name != BASE:
+            nearest = 1 + int(np.abs(sweep.means(PRICE)[1:] - target).argmin())
+            weight = sweep.weights[nearest]
+            folders[f"{who[name].title}\nx {weight:g}"] = pictures / name / f"{weight:g}-{seed}"
+    return folders
 
-    width, label = side * 2, 18
-    sheet = Image.new("RGB", (len(columns) * (width + 4), label + len(shown) * (width + 4)), "white")
+
+def contact_sheet(folders: Mapping[str, Path], out: Path, crops: int = 6, cell: int = 224) -> None:
+    """Puts pictures side by side: a row for each title, a column for each crop, enlarged pixel by pixel."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    label, gap = 190, 4
+    files = {title: sorted(folder.glob("*.png")) for title, folder in folders.items()}
+    size = (label + crops * (cell + gap), len(files) * (cell + gap))
+    sheet, font = Image.new("RGB", size, "white"), ImageFont.load_default(14)
     draw = ImageDraw.Draw(sheet)
-    for column, (title, files) in enumerate(columns.items()):
-        draw.text((column * (width + 4) + 4, 3), title, fill="black")
-        for row, index in enumerate(shown):
-            with Image.open(files[index]) as picture:
-                large = picture.resize((width, width), Image.Resampling.NEAREST)
-            sheet.paste(large, (column * (width + 4), label + row * (width + 4)))
-    sheet.save(out)
+    for row, (title, found) in enumerate(files.items()):
+        draw.multiline_text((6, row * (cell + gap) + 8), title.replace(", ", ",\n"), "black", font)
+        for column, index in enumerate(np.linspace(0, len(found) - 1, min(crops, len(found))).round().astype(int)):
+            with Image.open(found[index]) as picture:
+                large = picture.resize((cell, cell), Image.Resampling.NEAREST)
+            sheet.paste(large, (label + column * (cell + gap), row * (cell + gap)))
+    sheet.save(out, quality=88)

@@ -63,6 +63,7 @@ def run(
     Returns:
         Contestants that could not take part, and why.
     """
+    save_pictures(setting.originals, out / "pictures" / "original")
     absent: dict[str, str] = {}
     built: dict[str, Any] = {}
     with progress(f"{setting.task}", len(todo)) as advance:
@@ -78,7 +79,7 @@ def run(
                         continue
                 network, steps, seconds = train(setting, built[name], job.weight, job.seed)
                 restored = restore(setting, network)
-                save_pictures(restored, out, job)
+                save_pictures(restored, out / "pictures" / job.name)
                 row = {
                     "setting": setting.facts(),
                     "steps": steps,
@@ -102,13 +103,12 @@ def _kept(file: Path, setting: Setting) -> bool:
     return json.loads(file.read_text())["setting"] == json.loads(json.dumps(setting.facts()))
 
 
-def save_pictures(restored: Tensor, out: Path, job: Job) -> None:
-    """Keeps the restored crops, for contact sheets and for the eye."""
+def save_pictures(pictures: Tensor, folder: Path) -> None:
+    """Keeps crops, for contact sheets and for the eye."""
     from PIL import Image
 
-    folder = out / "pictures" / job.name
     folder.mkdir(parents=True, exist_ok=True)
-    for index, picture in enumerate(restored):
+    for index, picture in enumerate(pictures):
         pixels = (picture * 255).round().byte().permute(1, 2, 0).numpy()
         Image.fromarray(pixels).save(folder / f"{index:02d}.png")
 

@@ -195,6 +195,8 @@ def test_a_run_leaves_a_page_and_goes_on_without_training_again(
     assert "| MDIQALoss, NR | 0.03 |" in text
     assert "2 seeds" in text
     assert (tmp_path / "x4" / "arena.png").stat().st_size > 0
+    with Image.open(tmp_path / "x4" / "arena.jpg") as sheet:
+        assert sheet.height > 4 * 200  # original, L1 and two contestants
     assert len(list((tmp_path / "x4" / "runs").rglob("*.json"))) == 2 * (1 + 3 + 3)
 
     def never(*_: object) -> None:

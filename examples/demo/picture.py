@@ -23,32 +23,18 @@ def finest_crop(image: Image.Image, side: int = CROP) -> tuple[int, int, int, in
         >>> finest_crop(Image.new("RGB", (120, 100)))
         (0, 0, 96, 96)
     """
-    return _crop_by(image, side, 1)
-
-
-def _crop_by(image: Image.Image, side: int, sign: int) -> tuple[int, int, int, int]:
     gray = np.asarray(image.convert("L"), dtype=np.float64)
     detail = np.abs(np.diff(gray, axis=0))[:, :-1] + np.abs(np.diff(gray, axis=1))[:-1]
     sums = np.pad(detail.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     high, wide = min(side, detail.shape[0]), min(side, detail.shape[1])
     area = sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
-    top, left = np.unravel_index(int((sign * area).argmax()), area.shape)
+    top, left = np.unravel_index(int(area.argmax()), area.shape)
     right, bottom = min(int(left) + side, image.width), min(int(top) + side, image.height)
     return int(left), int(top), right, bottom
 
 
-def flattest_crop(image: Image.Image, side: int = CROP) -> tuple[int, int, int, int]:
-    """Returns the box of the crop with the least detail in a picture: where a pattern shows first.
-
-    Example:
-        >>> flattest_crop(Image.new("RGB", (120, 100)))
-        (0, 0, 96, 96)
-    """
-    return _crop_by(image, side, -1)
-
-
 def side_by_side(pictures: Mapping[str, Mapping[str, Image.Image]], chosen_by: str) -> Image.Image:
-    """Lays out a row for each picture, one more for a flat place in the last, and a column for each title.
+    """Lays out one row for each picture and one column for each title.
 
     Args:
         pictures: Name to title to picture; every name has the same titles.
@@ -57,15 +43,13 @@ def side_by_side(pictures: Mapping[str, Mapping[str, Image.Image]], chosen_by: s
     """
     titles = list(next(iter(pictures.values())))
     cell = CROP * ZOOM
-    places = [(versions, finest_crop(versions[chosen_by])) for versions in pictures.values()]
-    last = places[-1][0]
-    places.append((last, flattest_crop(last[chosen_by])))
-    width, height = len(titles) * (cell + _GAP) + _GAP, len(places) * (cell + _GAP) + _TITLE + _GAP
+    width, height = len(titles) * (cell + _GAP) + _GAP, len(pictures) * (cell + _GAP) + _TITLE + _GAP
     sheet = Image.new("RGB", (width, height), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT)
     for column, title in enumerate(titles):
         draw.text((_GAP + column * (cell + _GAP) + cell / 2, _TITLE / 2), title, "black", font, anchor="mm")
-    for row, (versions, box) in enumerate(places):
+    for row, versions in enumerate(pictures.values()):
+        box = finest_crop(versions[chosen_by])
         for column, title in enumerate(titles):
             crop = versions[title].crop(box).resize((cell, cell), Image.Resampling.NEAREST)
             sheet.paste(crop, (_GAP + column * (cell + _GAP), _TITLE + row * (cell + _GAP)))

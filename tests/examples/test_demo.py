@@ -16,7 +16,7 @@ from PIL import Image
 from examples.demo import Plan
 from examples.demo.__main__ import main
 from examples.demo.photos import HELD_OUT, LEAST, TRAINING, Photos, find_photos, prepare
-from examples.demo.picture import finest_crop, flattest_crop
+from examples.demo.picture import finest_crop
 from examples.demo.plan import RUNS, SCALE, START_FILE
 from examples.demo.report import INDEPENDENT, PATTERN, rises
 from examples.demo.trainings import checkpoint, recipe, start_checkpoint
@@ -85,12 +85,6 @@ def test_crop_finds_the_detail() -> None:
     assert right >= 300
     assert top <= 150
     assert bottom >= 200
-
-
-def test_the_flattest_crop_has_no_detail_where_there_is_such_a_place() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (300, 400), dtype=np.uint8)
-    pixels[150:260, 250:360] = 7
-    assert np.asarray(Image.fromarray(pixels).crop(flattest_crop(Image.fromarray(pixels)))).std() == 0
 
 
 def test_photographs_are_as_large_as_patches() -> None:

@@ -60,7 +60,7 @@ def test_the_loop_of_ranking_finds_the_order_and_the_scorer_learns_it() -> None:
     shown = run(ROOT / "examples" / "rank_methods.py")
     ranking = shown.split("rank fit")[1].split("rank evaluate")[0]
     assert re.findall(r"^│ (\w+)", ranking, re.MULTILINE)[0] == "lanczos"
-    before, after = (float(value) for value in re.findall(r"│ mdiqa-mobile .*│ +(\d\.\d+) │", shown))
+    before, after = (float(value) for value in re.findall(r"│ mdiqa-mobile .*│ +(\d\.\d+) +│", shown))
     assert after > before
 
 

@@ -24,6 +24,7 @@ class EncodedTarget:
         fixed: The options of the loss that change what its scorer sees, such as ``max_side``.
 
     Example:
+        >>> import torch
         >>> encoded = EncodedTarget(ScoreOutput(features={"map": torch.zeros(4, 8, 2, 2)}), (4, 3, 64, 64))
         >>> encoded[1:3].shape
         (2, 3, 64, 64)
@@ -54,6 +55,7 @@ def each_tensor(outputs: Sequence[ScoreOutput], make: Callable[[list[Tensor]], T
     """Makes one output of several that hold the same names, tensor by tensor.
 
     Example:
+        >>> import torch
         >>> halves = [ScoreOutput({"sharpness": torch.tensor([value])}) for value in (0.25, 0.5)]
         >>> each_tensor(halves, torch.cat).dimensions["sharpness"]
         tensor([0.2500, 0.5000])
@@ -108,6 +110,7 @@ def missing_in(output: ScoreOutput, request: Request) -> list[str]:
     """Names what a request needs and an output lacks.
 
     Example:
+        >>> import torch
         >>> missing_in(ScoreOutput({"sharpness": torch.zeros(1)}), Request(True, ("sharpness",), ("map",)))
         ['score', 'map']
     """

@@ -159,7 +159,7 @@ def test_augment_goes_with_crop_max_side_and_checkpoint() -> None:
 
 def test_compiled_it_draws_from_the_same_generator() -> None:
     torch.compiler.reset()
-    loss, pred, target = loss_with(augment=ALL), smooth(), smooth(1)
+    loss, pred, target = IQALoss(tiny("pmt-iqa"), "both", augment=ALL), smooth(), smooth(1)
     compiled = torch.compile(loss, fullgraph=True, backend="eager")
     torch.manual_seed(7)
     want = loss(pred, target)

@@ -8,16 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-
-def total_variation(images: Tensor) -> Tensor:
-    """Returns the mean absolute difference of neighbours, horizontal plus vertical, ``[B]``.
-
-    Example:
-        >>> total_variation(torch.eye(2).expand(1, 3, 2, 2))
-        tensor([2.])
-    """
-    across = images.diff(dim=3).abs().mean((1, 2, 3))
-    return across + images.diff(dim=2).abs().mean((1, 2, 3))
+from iqaloss.evaluation.panel.judges import VGG
+from iqaloss.evaluation.panel.trunks import stored
+from iqaloss.evaluation.patterns import total_variation
+from iqaloss.scorers.cards import IMAGENET_MEAN, IMAGENET_STD
 
 
 def variation_gap(pred: Tensor, target: Tensor) -> Tensor:
@@ -36,20 +30,19 @@ class FourierDistance:
     directions over patches of five by five, sorted, and compared (a sliced Wasserstein distance).
 
     Args:
-        folder: Where ``vgg16_features.fp16.safetensors`` lies.
+        folder: Where VGG-16's weights lie, under the panel's name for them.
         projections: Random directions of each stage.
         patch: Side of the patches.
     """
 
     def __init__(self, folder: Path | None, projections: int = 24, patch: int = 5) -> None:
-        from safetensors.torch import load_file
         from torchvision.models import vgg16
 
-        file = None if folder is None else folder / "vgg16_features.fp16.safetensors"
-        if file is None or not file.is_file():
-            raise ValueError(f"the frequency distribution loss needs VGG-16's weights at {file}")
+        tensors = stored(folder, VGG)
+        if tensors is None:
+            raise ValueError(f"the frequency distribution loss needs VGG-16's weights, {VGG} in the panel's folder")
         network = vgg16(weights=None).features
-        network.load_state_dict({key: value.float() for key, value in load_file(file).items()})
+        network.load_state_dict(tensors)
         for layer in network:
             if isinstance(layer, torch.nn.ReLU):
                 layer.inplace = False
@@ -61,8 +54,7 @@ class FourierDistance:
             channels = [layer for layer in stage if isinstance(layer, torch.nn.Conv2d)][-1].out_channels
             directions = torch.randn(projections, channels, patch, patch, generator=generator)
             self.directions.append(directions / directions.flatten(1).norm(dim=1)[:, None, None, None])
-        self.mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
-        self.std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+        self.mean, self.std = (torch.tensor(each).view(1, 3, 1, 1) for each in (IMAGENET_MEAN, IMAGENET_STD))
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
         """Returns the distance, a scalar."""

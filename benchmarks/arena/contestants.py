@@ -14,10 +14,11 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from benchmarks.arena.baselines import FourierDistance, total_variation, variation_gap
+from benchmarks.arena.baselines import FourierDistance, variation_gap
 from iqaloss._configs import check_options
 from iqaloss._errors import unknown_name
 from iqaloss.evaluation.panel import Panel
+from iqaloss.evaluation.patterns import total_variation
 from iqaloss.losses.registry import LossSpec
 
 FOLDER = Path(__file__).parent / "contestants"

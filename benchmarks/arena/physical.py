@@ -12,17 +12,13 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
+from iqaloss.evaluation.patterns import luminance
+
 FLAT_SHARE = 0.1
 """Share of an original's blocks that count as flat."""
 
 BLOCK = 16
 """Side of these blocks."""
-
-
-def luminance(images: Tensor) -> Tensor:
-    """Rec. 601 luminance ``[B, H, W]``."""
-    red, green, blue = images.unbind(1)
-    return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 def mean_luminance(images: Tensor, originals: Tensor) -> Tensor:

@@ -17,9 +17,10 @@ from benchmarks.arena.contestants import Distance
 from benchmarks.arena.networks import load_network
 from benchmarks.arena.photos import patches
 from benchmarks.arena.physical import PHYSICAL
-from benchmarks.arena.tasks import TASKS, of_8_bits
+from benchmarks.arena.tasks import TASKS
 from iqaloss.evaluation.panel import Panel
 from iqaloss.evaluation.patterns import pattern_rise
+from iqaloss.evaluation.probes.gaming.measure import as_saved
 from iqaloss.scorers.base import Request, Scorer
 
 AT_ONCE = 8
@@ -129,7 +130,7 @@ def restore(setting: Setting, network: nn.Module) -> Tensor:
     degrade, generator = TASKS[setting.task].degrade, torch.Generator().manual_seed(0)
     inputs = degrade(setting.originals, generator)
     with torch.no_grad():
-        return torch.cat([of_8_bits(network(some)) for some in inputs.split(AT_ONCE)])
+        return torch.cat([as_saved(network(some)) for some in inputs.split(AT_ONCE)])
 
 
 def measure(restored: Tensor, originals: Tensor, panel: Panel, scorer: Scorer) -> dict[str, list[float]]:

@@ -28,10 +28,8 @@ from benchmarks.arena.running import Budget, Setting
 from benchmarks.arena.sweep import jobs, rows, run
 from iqaloss._files import write_text
 from iqaloss.evaluation.panel import JUDGES, load_panel
+from iqaloss.evaluation.probes.gaming.spec import RECOMMENDED
 from iqaloss.scorers.factory import create_scorer
-
-LOSS_WEIGHTS: Mapping[str, float] = {"nr": 0.03, "fr": 0.3, "both": 0.03}
-"""Factor of the loss beside L1 in each mode."""
 
 WEIGHTS = (0.0, 1.0, 2.0, 4.0)
 """Of the dimension; the others weigh 1."""
@@ -43,7 +41,7 @@ def contestant(mode: str, dimension: str, weight: float) -> Contestant:
     """Returns the training of one cell; weight 1 is the same for all dimensions."""
     name = f"{mode}-{dimension}-{weight:g}" if weight != 1 else f"{mode}-all-1"
     loss = {"kind": "iqaloss", "type": "MDIQALoss", "mode": mode, "weights": {dimension: weight}}
-    return Contestant(name, name, "iqaloss", (LOSS_WEIGHTS[mode],), loss)
+    return Contestant(name, name, "iqaloss", (RECOMMENDED[mode],), loss)
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,7 @@ def main() -> None:
     parser.add_argument("--originals", type=Path, required=True, help="originals to compare on, which no training sees")
     parser.add_argument("--panel", type=Path, help="folder of weights of the judges")
     parser.add_argument("--judges", nargs="+", default=["psnr_y", "lpips_alex", "dists"], choices=JUDGES)
-    parser.add_argument("--modes", nargs="+", default=list(LOSS_WEIGHTS), choices=LOSS_WEIGHTS)
+    parser.add_argument("--modes", nargs="+", default=list(RECOMMENDED), choices=RECOMMENDED)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--batch", type=int, default=2)
@@ -168,7 +166,7 @@ def main() -> None:
         f"torch {torch.__version__}; RLFN from {arguments.start.name}; {budget.steps} steps of Adam (at most "
         f"{budget.rate:g}) on {budget.batch} patches of {budget.patch}, seeds "
         f"{', '.join(map(str, arguments.seeds))}; means over {len(originals)} centre crops of {arguments.side}",
-        "L1 + " + ", ".join(f"{weight:g} x MDIQALoss in mode {mode}" for mode, weight in LOSS_WEIGHTS.items()),
+        "L1 + " + ", ".join(f"{weight:g} x MDIQALoss in mode {mode}" for mode, weight in RECOMMENDED.items()),
         "wanted: upwards without a reference (downwards for noise), towards the original's with one",
     ]
     command = shlex.join(["python", "-m", "benchmarks.arena.steering", *sys.argv[1:]])

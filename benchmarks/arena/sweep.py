@@ -16,6 +16,7 @@ from benchmarks.arena.curves import Sweep
 from benchmarks.arena.running import Setting, measure, restore, train
 from iqaloss._files import write_text
 from iqaloss._progress import progress
+from iqaloss.data.images import to_image
 from iqaloss.evaluation.panel import Panel
 from iqaloss.scorers.base import Scorer
 
@@ -105,12 +106,9 @@ def _kept(file: Path, setting: Setting) -> bool:
 
 def save_pictures(pictures: Tensor, folder: Path) -> None:
     """Keeps crops, for contact sheets and for the eye."""
-    from PIL import Image
-
     folder.mkdir(parents=True, exist_ok=True)
     for index, picture in enumerate(pictures):
-        pixels = (picture * 255).round().byte().permute(1, 2, 0).numpy()
-        Image.fromarray(pixels).save(folder / f"{index:02d}.png")
+        to_image(picture).save(folder / f"{index:02d}.png")
 
 
 def rows(out: Path, todo: Sequence[Job]) -> Iterator[tuple[Job, dict[str, Any]]]:

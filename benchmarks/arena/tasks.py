@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torchvision.transforms.v2.functional import gaussian_blur
+
+from iqaloss.evaluation.probes.gaming.measure import as_saved
+from iqaloss.evaluation.probes.gaming.networks import shrink
 
 NOISE = 25 / 255
 """Standard deviation of the noise that is to be removed."""
@@ -34,26 +36,20 @@ class Task:
     networks: tuple[str, ...]
 
 
-def of_8_bits(images: Tensor) -> Tensor:
-    """Rounds to what a file would hold."""
-    return (images.clamp(0, 1) * 255).round() / 255
-
-
 def smaller(images: Tensor, generator: torch.Generator) -> Tensor:
     """Bicubic, antialiased, four times smaller."""
-    size = [side // 4 for side in images.shape[2:]]
-    return of_8_bits(F.interpolate(images, size, mode="bicubic", antialias=True, align_corners=False))
+    return as_saved(shrink(images))
 
 
 def noisy(images: Tensor, generator: torch.Generator) -> Tensor:
     """With normal noise."""
-    return of_8_bits(images + NOISE * torch.randn(images.shape, generator=generator))
+    return as_saved(images + NOISE * torch.randn(images.shape, generator=generator))
 
 
 def blurred(images: Tensor, generator: torch.Generator) -> Tensor:
     """Out of focus, with a little noise."""
     soft = gaussian_blur(images, [13, 13], [BLUR, BLUR])
-    return of_8_bits(soft + BLUR_NOISE * torch.randn(images.shape, generator=generator))
+    return as_saved(soft + BLUR_NOISE * torch.randn(images.shape, generator=generator))
 
 
 TASKS: Mapping[str, Task] = {

@@ -6,7 +6,6 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import nn
@@ -15,6 +14,7 @@ from examples.demo.photos import Photos
 from examples.demo.plan import SCALE, Plan, Run
 from iqaloss._files import replacing
 from iqaloss._version import __version__
+from iqaloss.data.images import to_image, to_tensor
 from iqaloss.scorers.registry import entry
 
 
@@ -152,7 +152,6 @@ def load_network(run: Run, plan: Plan, photos: Photos, out: Path) -> nn.Module:
 
 def restore(network: nn.Module, image: Image.Image) -> Image.Image:
     """Runs a network on a picture."""
-    pixels = torch.from_numpy(np.asarray(image.convert("RGB")).copy()).permute(2, 0, 1)[None].float() / 255
+    pixels = to_tensor(image.convert("RGB"))[None]
     with torch.no_grad():
-        restored = network(pixels)[0].clamp(0, 1).mul(255).round().byte()
-    return Image.fromarray(restored.permute(1, 2, 0).numpy())
+        return to_image(network(pixels)[0])

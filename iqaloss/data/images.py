@@ -1,4 +1,4 @@
-"""Image files to tensors."""
+"""Image files to tensors, and tensors to images."""
 
 from __future__ import annotations
 
@@ -50,6 +50,19 @@ def to_bytes_tensor(image: Image) -> Tensor:
 def to_tensor(image: Image) -> Tensor:
     """Returns an 8-bit RGB image as float ``[3, H, W]`` in ``[0, 1]``."""
     return to_bytes_tensor(image).float() / 255.0
+
+
+def to_image(image: Tensor) -> Image:
+    """Returns float RGB ``[3, H, W]`` in ``[0, 1]`` as an 8-bit image, as a file would hold it.
+
+    Example:
+        >>> to_image(torch.ones(3, 4, 8)).size
+        (8, 4)
+    """
+    from PIL import Image
+
+    pixels = rearrange(image.clamp(0.0, 1.0) * 255.0, "channel row column -> row column channel")
+    return Image.fromarray(pixels.round().byte().numpy())
 
 
 def load_image(path: str | Path) -> Tensor:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from iqaloss._configs import parse
 from iqaloss._errors import check_choice
-from iqaloss.losses.blur import full_precision
 from iqaloss.losses.checks import check_count, check_switch
+from iqaloss.scorers.layers.precision import full_precision
 
 Warp = tuple[Tensor, Tensor]
 """What each image's rows ``[B, H, H]`` and columns ``[B, W, W]`` are multiplied with."""

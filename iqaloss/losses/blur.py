@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from typing import Any
 
 import torch
 from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
+
+from iqaloss.scorers.layers.precision import full_precision
 
 _REACH = 3.0
 """How many standard deviations of a Gaussian are kept on each side."""
@@ -64,10 +64,3 @@ def mirrored(images: Tensor, side: int, axis: int) -> Tensor:
     before = images.narrow(axis, 1, side).flip(axis)
     after = images.narrow(axis, length - 1 - side, side).flip(axis)
     return torch.cat([before, images, after], axis)
-
-
-def full_precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """Turns a caller's autocast off, which would round what a scorer gets to see."""
-    if device.type == "meta":
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, enabled=False)

@@ -81,7 +81,7 @@ class _Limited(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, limits: GradientLimits) -> tuple[Tensor, Tensor]:
         ctx.limits = limits
-        return images.clone(), torch.zeros(images.shape[0], device=images.device)
+        return images.view_as(images), torch.zeros(images.shape[0], device=images.device)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, asked: Tensor) -> tuple[Tensor, None]:

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_map
 from iqaloss import IQALoss, MDIQALoss
 from iqaloss.evaluation.panel import load_panel
 from iqaloss.evaluation.panel.measures import LUMA_601
+from iqaloss.evaluation.patterns import total_variation
 
 Values = dict[str, Tensor]
 
@@ -50,12 +51,6 @@ CANDIDATES: Mapping[str, Candidate] = {
     "score": Candidate("IQALoss, nr (one score)", sees_target=False),
 }
 """Every candidate, in the order of tables. ``below``: being better than its target is no gain; ``signed``: it is."""
-
-
-def total_variation(images: Tensor) -> Tensor:
-    """Mean absolute difference of neighbours, along rows and columns, ``[B]``."""
-    down, right = images.diff(dim=-2).abs(), images.diff(dim=-1).abs()
-    return down.flatten(1).mean(1) + right.flatten(1).mean(1)
 
 
 def ssim(pred: Tensor, target: Tensor) -> Tensor:

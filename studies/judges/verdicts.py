@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from iqaloss.evaluation.agreement.bootstrap import Interval, resamples
-from iqaloss.evaluation.agreement.correlations import Floats, pair, srcc, stats
+from iqaloss.evaluation.agreement.correlations import pair, row_srcc, srcc
 from iqaloss.evaluation.agreement.metrics import measure
 from iqaloss.ranking.agreement import agreement, by_scores, method_prior, oracle
 from iqaloss.ranking.models import fit
@@ -71,18 +71,10 @@ def of_scores(pred: Sequence[float], human: Sequence[float], repeats: int, seed:
 def srcc_alone(pred: Sequence[float], human: Sequence[float], repeats: int, seed: int) -> Verdict:
     """Measures the rank correlation alone, which needs no resample on its own: there are many groups."""
     x, y = pair(pred, human)
-    drawn = [_rank_correlations(x[rows], y[rows]) for rows in resamples(x.size, repeats, seed)] if repeats else []
+    drawn = [row_srcc(x[rows], y[rows]) for rows in resamples(x.size, repeats, seed)] if repeats else []
     ends = np.nanquantile(np.concatenate(drawn), [0.025, 0.975]) if drawn else []
     ci = {"srcc": (float(ends[0]), float(ends[1]))} if len(ends) else {}
     return Verdict(x.size, {"srcc": srcc(x, y)}, ci)
-
-
-def _rank_correlations(x: Floats, y: Floats) -> Floats:
-    """Rank correlation of each row; NaN where a row is constant."""
-    a, b = (stats().rankdata(values, axis=1) for values in (x, y))
-    a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
-    size = np.sqrt((a * a).sum(1) * (b * b).sum(1))
-    return np.divide((a * b).sum(1), size, out=np.full(len(a), np.nan), where=size > 0)
 
 
 def against_scores(items: Sequence[Item], kept: Kept, repeats: int, seed: int, how: How = of_scores) -> Verdicts:

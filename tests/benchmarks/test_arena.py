@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmarks.arena import report, sweep
 from benchmarks.arena.__main__ import main
-from benchmarks.arena.baselines import total_variation, variation_gap
+from benchmarks.arena.baselines import variation_gap
 from benchmarks.arena.contestants import FOLDER, Contestant, contestants
 from benchmarks.arena.curves import Sweep, at_price, draws, gain_at_price
 from benchmarks.arena.networks import NETWORKS, load_network
@@ -25,6 +25,7 @@ from benchmarks.arena.running import Budget, Setting, train
 from benchmarks.arena.steering import WEIGHTS, Cell, contestant, page
 from benchmarks.arena.tasks import TASKS
 from iqaloss.evaluation.panel import JUDGES
+from iqaloss.evaluation.patterns import total_variation
 from iqaloss.losses.registry import LossSpec
 
 

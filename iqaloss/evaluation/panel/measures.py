@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iqaloss._errors import missing_package
+from iqaloss._errors import optional
 from iqaloss.evaluation.panel.judges import VIT
 from iqaloss.evaluation.panel.trunks import stored, trunks_from
+from iqaloss.scorers.cards import IMAGENET_MEAN, IMAGENET_STD
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 
@@ -25,8 +26,6 @@ LEAST_ERROR = 1e-10
 PATCH = 14
 BLOCKS = tuple(range(3, 10))
 """Blocks of the ViT that are compared, counted from 0."""
-
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def psnr_y(pred: Tensor, target: Tensor) -> Tensor:
@@ -49,7 +48,7 @@ def to_patches(images: Tensor, patch: int = PATCH) -> Tensor:
         >>> to_patches(torch.rand(1, 3, 128, 140)).shape
         torch.Size([1, 3, 140, 140])
     """
-    mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in IMAGENET)
+    mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     down, right = (-side % patch for side in images.shape[-2:])
     around = (right // 2, right - right // 2, down // 2, down - down // 2)
     return F.pad((images - mean) / std, around, mode="reflect")
@@ -61,10 +60,7 @@ def _frozen(network: nn.Module, device: str) -> Any:
 
 def _lpips(net: str) -> Callable[[Path | None, str], Measure]:
     def build(folder: Path | None, device: str) -> Measure:
-        try:
-            import lpips
-        except ImportError as error:
-            raise missing_package("lpips", "panel", "LPIPS") from error
+        lpips = optional("lpips", "lpips", "panel", "LPIPS")
         with trunks_from(folder):
             network = _frozen(lpips.LPIPS(net=net, verbose=False), device)
         return lambda pred, target: network(pred, target, normalize=True).flatten()
@@ -74,13 +70,10 @@ def _lpips(net: str) -> Callable[[Path | None, str], Measure]:
 
 def dists_network() -> Any:
     """Builds DISTS with its learned shares of structure and texture; the trunk is torchvision's."""
-    try:
-        import DISTS_pytorch
-    except ImportError as error:
-        raise missing_package("DISTS_pytorch", "panel", "DISTS") from error
-    network = DISTS_pytorch.DISTS(load_weights=False)
+    package = optional("DISTS_pytorch", "DISTS_pytorch", "panel", "DISTS")
+    network = package.DISTS(load_weights=False)
     # The package looks for its own file in the interpreter's folder, where no wheel puts it.
-    file = Path(DISTS_pytorch.__file__).with_name("weights.pt")
+    file = Path(package.__file__).with_name("weights.pt")
     network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True), strict=False)
     return network
 

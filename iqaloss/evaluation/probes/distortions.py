@@ -12,11 +12,10 @@ import io
 import math
 
 import torch
-from einops import rearrange
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from iqaloss.data.images import open_image, to_tensor
+from iqaloss.data.images import open_image, to_image, to_tensor
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the luminance."""
@@ -145,12 +144,9 @@ def iso_noise(image: Tensor, strength: float, generator: Generator) -> Tensor:
 
 def jpeg(image: Tensor, strength: float, generator: Generator) -> Tensor:
     """JPEG compression from quality 85 to 7."""
-    from PIL import Image
-
     quality = round(85.0 * (7.0 / 85.0) ** strength)
     buffer = io.BytesIO()
-    pixels = (rearrange(image, "channel row column -> row column channel") * 255.0).round().to(torch.uint8)
-    Image.fromarray(pixels.numpy()).save(buffer, format="JPEG", quality=quality)
+    to_image(image).save(buffer, format="JPEG", quality=quality)
     return to_tensor(open_image(buffer.getvalue()))
 
 

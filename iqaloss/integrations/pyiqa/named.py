@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from iqaloss._errors import missing_package
 from iqaloss.integrations.pyiqa.scorer import PyiqaScorer
 from iqaloss.scorers.registry import register_scorer
 
@@ -37,8 +36,10 @@ class NamedPyiqaScorer(PyiqaScorer):
         try:
             import pyiqa
         except ImportError as error:
-            package = "an environment with pyiqa beside iqaloss"
-            raise missing_package("pyiqa", "cli", f"the scorer pyiqa:{config.metric} ({package})") from error
+            where = "best in an environment of its own, for it pins other packages"
+            raise ImportError(
+                f"the scorer pyiqa:{config.metric} needs the package 'pyiqa': pip install pyiqa, {where}"
+            ) from error
         super().__init__(pyiqa.create_metric(config.metric, device="cpu"), config.score_range)
         self.config = config
 

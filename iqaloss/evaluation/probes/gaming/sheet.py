@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from iqaloss._files import replacing
+from iqaloss.data.images import to_image
 
 CROP, ZOOM, GAP, HEAD = 96, 2, 6, 44
 """Side of the middles that are shown, their enlargement, and the room between and above them, in pixels."""
@@ -53,6 +54,5 @@ def wrapped(text: str, width: int) -> list[str]:
 def _cell(image: Tensor, side: int) -> Image.Image:
     height, width = (min(CROP, extent) for extent in image.shape[1:])
     top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
-    shown = image[:, top : top + height, left : left + width].clamp(0.0, 1.0)
-    array = (shown.permute(1, 2, 0) * 255.0).round().byte().numpy()
-    return Image.fromarray(array).resize((side, side), Image.Resampling.NEAREST)
+    shown = to_image(image[:, top : top + height, left : left + width])
+    return shown.resize((side, side), Image.Resampling.NEAREST)

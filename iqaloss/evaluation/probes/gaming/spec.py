@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from iqaloss._errors import missing_package, unknown_name
+from iqaloss._errors import optional, unknown_name
 from iqaloss.losses.iqa_loss import IQALoss
 from iqaloss.losses.registry import LossSpec, list_losses, loss_class, loss_options
 from iqaloss.losses.schedule import Schedule
@@ -111,10 +111,7 @@ def split(text: str) -> Iterator[str]:
 
 
 def _yaml(text: str, where: str) -> Any:
-    try:
-        import yaml
-    except ImportError as error:
-        raise missing_package("PyYAML", "cli", "reading a loss") from error
+    yaml = optional("yaml", "PyYAML", "cli", "reading a loss")
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

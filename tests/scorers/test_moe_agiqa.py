@@ -29,6 +29,7 @@ from iqaloss.scorers.moe_agiqa.official import _FUSION, _SEMANTIC, OfficialLayou
 from iqaloss.scorers.registry import entry
 from testing.costs import total_flops
 from testing.golden import Golden, assert_close, assert_gradient_close
+from testing.skeletons import without_numbers
 
 ROLES = {
     "reward": "moe_agiqa_reward",
@@ -67,7 +68,7 @@ def official_states(scorer: MoEAGIQA) -> dict[str, dict[str, Tensor]]:
 def on_meta(**options: object) -> MoEAGIQA:
     """The full architecture without memory for its weights."""
     item = entry("moe-agiqa")
-    with torch.device("meta"):
+    with without_numbers():
         scorer = build(item, item.config, options)
     assert isinstance(scorer, MoEAGIQA)
     return scorer.freeze()
@@ -192,7 +193,7 @@ def test_official_key_lists_load_strictly(hollow: MoEAGIQA, shapes: dict[str, di
 def test_version_1_loads_strictly_and_is_told_by_its_keys(shapes: dict[str, dict[str, list[int]]]) -> None:
     roles = {role: shapes[role] for role in ("reward", "vit")}
     parts = {"regressor": shapes["regressor_v1"], **roles}
-    with torch.device("meta"):
+    with without_numbers():
         scorer = load_official("moe-agiqa", {role: meta_state(part) for role, part in parts.items()})
     assert scorer.config.prior is False
     assert "prior" not in scorer.extra_names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -19,9 +20,18 @@ from iqaloss import IQALoss
 from iqaloss.losses.encoded import EncodedTarget
 
 
+class _Whole(contextlib.nullcontext[None]):
+    """Counts for no module, in place of torch's tracker, whose hooks before torch 2.6 fail under ``autograd.grad``."""
+
+    parents = frozenset({"Global"})
+
+
 def flops(function: Callable[..., Any], *arguments: Any) -> tuple[Counter[str], Any]:
     """FLOPs by operator, and the result."""
-    with FlopCounterMode(display=False) as counter:
+    counter = FlopCounterMode(display=False)
+    if torch.__version__ < "2.6":
+        counter.mod_tracker = _Whole()  # type: ignore[assignment]
+    with counter:
         result = function(*arguments)
     return Counter({str(op): n for op, n in counter.get_flop_counts().get("Global", {}).items()}), result
 

@@ -76,12 +76,14 @@ def krcc(pred: ArrayLike, target: ArrayLike) -> float:
 
 
 def row_plcc(pred: Floats, target: Floats) -> Floats:
-    """Pearson's correlation of each row, ``[rows, N]`` to ``[rows]``; NaN where a row is constant.
+    """Pearson's correlation of each row, ``[rows, N]`` to ``[rows]``; NaN where a row is constant or has one value.
 
     Example:
         >>> row_plcc(np.array([[1.0, 2, 3], [1, 1, 1]]), np.array([[2.0, 4, 6], [1, 2, 3]])).round(4)
         array([ 1., nan])
     """
+    if pred.shape[1] < 2:  # scipy raises
+        return np.full(len(pred), np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # constant and nearly constant rows: the value says it
         return np.asarray(stats().pearsonr(pred, target, axis=1).statistic, np.float64)

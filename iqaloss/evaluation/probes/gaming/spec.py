@@ -12,7 +12,7 @@ from iqaloss._errors import optional, unknown_name
 from iqaloss.losses.iqa_loss import IQALoss
 from iqaloss.losses.registry import LossSpec, list_losses, loss_class, loss_options
 from iqaloss.losses.schedule import Schedule
-from iqaloss.scorers.registry import list_scorers
+from iqaloss.scorers.registry import entry, list_scorers
 
 RECOMMENDED = {"nr": 0.03, "fr": 1.0, "both": 0.03}
 """Mode to the weight beside an L1 loss of weight 1, as in ``restoration_recipes/``."""
@@ -29,8 +29,8 @@ def read_loss(text: str, weights: str | Path | None = None) -> LossSpec:
     """Reads the name of a scorer or loss, an expression, or a recipe file with one such loss.
 
     Args:
-        text: ``mdiqa-mobile``, ``MDIQALoss``, ``"MDIQALoss(mode=fr, weights={sharpness: 2})"``, whose values are
-            written as in YAML, or a path of a YAML file.
+        text: ``mdiqa-mobile``, ``MDIQALoss``, ``"MDIQALoss(mode=fr, sharpness=2)"``, whose values are written as in
+            YAML and whose options may be dimensions, which then weigh so much, or a path of a YAML file.
         weights: A checkpoint for its scorer.
 
     Raises:
@@ -83,7 +83,25 @@ def _of_expression(text: str) -> dict[str, Any]:
         if name.strip() in options:
             raise ValueError(f"{text}: the option {name.strip()!r} is given twice")
         options[name.strip()] = _yaml(WORDS.get(value.strip(), value), text)
-    return options
+    return with_dimensions(options)
+
+
+def with_dimensions(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a loss's options with the dimensions among them as weights.
+
+    Example:
+        >>> with_dimensions({"type": "MDIQALoss", "sharpness": 2, "mode": "nr"})
+        {'type': 'MDIQALoss', 'mode': 'nr', 'weights': {'sharpness': 2}}
+    """
+    known = loss_options(loss_class(options["type"]))
+    scorer = options.get("scorer", known["scorer"])
+    name = scorer.get("name") if isinstance(scorer, Mapping) else scorer
+    named = entry(name).card.dimensions if name in list_scorers() and "weights" in known else ()
+    weights = {key: value for key, value in options.items() if key in named}
+    rest = {key: value for key, value in options.items() if key not in weights}
+    if weights and isinstance(rest.get("weights", {}), Mapping):
+        rest["weights"] = {**rest.get("weights", {}), **weights}
+    return rest
 
 
 def split(text: str) -> Iterator[str]:

@@ -20,6 +20,7 @@ EXTRAS = {
     "plot": ["matplotlib", "scikit-image"],
     "text": ["tokenizers>=0.19"],
     "serve": ["starlette>=0.40", "uvicorn>=0.30"],
+    "tune": ["spandrel>=0.4", "peft>=0.12"],
     "panel": ["lpips>=0.1.4", "DISTS_pytorch>=0.1"],
 }
 EXTRAS["dev"] = [
@@ -50,6 +51,7 @@ setup(
         "iqaloss": ["py.typed"],
         "iqaloss.scorers.weights": ["*.safetensors", "*.md", "*.json"],
         "iqaloss.ranking": ["page/*"],
+        "iqaloss.report": ["page/*"],
         "iqaloss.training": ["**/*.txt", "**/*.yml", "**/*.yaml"],
     },
     include_package_data=False,

@@ -22,6 +22,9 @@ NEEDED = (
     "iqaloss/ranking/page/page.css",
     "iqaloss/ranking/page/page.js",
     "iqaloss/ranking/page/page.svg",
+    "iqaloss/report/page/report.html",
+    "iqaloss/report/page/report.css",
+    "iqaloss/report/page/report.js",
     "iqaloss/scorers/weights/mdiqa-mobile.safetensors",
     "iqaloss/scorers/weights/mdiqa-mobile.md",
 )

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from iqaloss.cli import evaluate, finetune, options, probe, rank, restore, score, scorers, train
+from iqaloss.cli import evaluate, finetune, options, probe, rank, restore, score, scorers, train, tune
 
 HELP = """
 Frozen image quality models as losses for image restoration.
@@ -14,6 +14,8 @@ Frozen image quality models as losses for image restoration.
 Score a picture:              iqaloss score photo.png
 
 Compare with human scores:    iqaloss evaluate mdiqa-mobile --data scores.csv --images photos
+
+Tune a network of yours:      iqaloss tune 4x.pth --images photos --loss "MDIQALoss(sharpness=2)" --out tuned
 
 Fit a scorer to your scores:  iqaloss finetune mdiqa-mobile --data scores.csv --images photos
 
@@ -37,6 +39,7 @@ app.command("probe")(probe.probe)
 app.command("scorers")(scorers.scorers)
 app.command("train")(train.train)
 app.command("finetune")(finetune.finetune)
+app.command("tune")(tune.tune)
 
 
 def run(arguments: list[str]) -> int:

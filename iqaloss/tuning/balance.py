@@ -1,4 +1,4 @@
-"""How large each loss's gradient is on the network's output, beside the pixel loss's, and the weight that balances it."""
+"""How large each loss's gradient is on the output, beside the pixel loss's, and the weight that balances it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 from iqaloss.tuning.objective import Objective
 
 SOUND = (0.02, 20.0)
-"""A loss's gradient by the pixel loss's that is worth no warning. At the recipes' weight of 0.03 MDIQALoss measures 2 to
-5 on the outputs of the project's start network, at ten times as much, which spoils pictures, 20 to 50."""
+"""A loss's gradient by the pixel loss's that is worth no warning. At the recipes' weight of 0.03 MDIQALoss measures 2
+to 5 on the outputs of the project's start network, at ten times as much, which spoils pictures, 20 to 50."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Under which names a checkpoint's tensors come to be in a network, found by sending numbered tensors through the loader.
+"""Under which names a checkpoint's tensors come to be in a network, found by numbered tensors through the loader.
 
 A loader may rename what it reads: spandrel reads ESRGAN under the names of 2018. A file of tuned weights must have the
 names of the file that was given, for the model's own code to load it.

@@ -1,4 +1,4 @@
-"""MSRResNet, which the project's own start network is: tuned where spandrel, which does not know it, is not installed."""
+"""MSRResNet, which the project's own start network is; spandrel, which does not know it, is not needed for it."""
 
 from __future__ import annotations
 

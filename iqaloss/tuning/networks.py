@@ -124,7 +124,7 @@ def _by_spandrel(path: Path, state: dict[str, Tensor]) -> RestorationNetwork:
     try:
         found = load(state)
     except Exception as error:
-        why = str(error).strip().splitlines()[0]
+        why = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ValueError(f"spandrel {spandrel.__version__} knows no network that {path} fits: {why}") from error
     if not isinstance(found, ImageModelDescriptor) or (found.input_channels, found.output_channels) != (3, 3):
         raise ValueError(f"{path} holds a {found.architecture.name} that does not turn RGB images into RGB images")

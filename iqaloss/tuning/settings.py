@@ -63,8 +63,8 @@ class TuneSettings:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
         for name in ("lr", "clip", "pixel_weight"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and (value > 0 or (name == "pixel_weight" and not value))):
+            value, least = getattr(self, name), 0.0 if name == "pixel_weight" else math.ulp(0.0)
+            if value is not None and not (math.isfinite(value) and value >= least):
                 raise ValueError(f"{name} must be a positive number, got {value!r}")
         if not self.pixel_weight and not self.losses:
             raise ValueError("nothing to learn from: the pixel loss weighs 0 and no other loss is given")

@@ -109,7 +109,8 @@ def test_everything_goes_by_the_keyboard_and_has_a_name(page: Any) -> None:
     page.keyboard.press("s")
     assert page.get_by_role("button", name="Slider between two").get_attribute("aria-pressed") == "true"
     unnamed = """() => [...document.querySelectorAll('button, img, select, input, svg, [role]')].filter((node) => !(
-        node.hidden || node.textContent.trim() || node.getAttribute('aria-label') || node.alt || node.labels?.length)).length"""
+        node.hidden || node.textContent.trim() || node.getAttribute('aria-label') || node.alt ||
+        node.labels?.length)).length"""
     assert page.evaluate(unnamed) == 0
 
 

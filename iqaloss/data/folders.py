@@ -6,25 +6,90 @@ import heapq
 import os
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
 from typing import IO
 
-from iqaloss.data.images import SUFFIXES
+from iqaloss.data.images import is_picture
 
 SORTED_AT_ONCE = 100_000
 """Most names of a folder that are sorted in memory; more are sorted in runs on disk."""
 
 
-def walk_images(folder: Path) -> Iterator[Path]:
-    """Yields every image file below a folder, in the order of the names."""
+@dataclass
+class LeftOut:
+    """What a walk did not take for pictures: how many files of each suffix, and the first of each."""
+
+    count: Counter[str] = field(default_factory=Counter)
+    first: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str) -> None:
+        """Notes a file, unless its name begins with a dot, as those of systems do."""
+        if not name.startswith("."):
+            suffix = PurePath(name).suffix.lower() or "without suffix"
+            self.count[suffix] += 1
+            self.first.setdefault(suffix, name)
+
+    def clear(self) -> None:
+        """Forgets everything, before another walk."""
+        self.count.clear()
+        self.first.clear()
+
+    def __str__(self) -> str:
+        """Returns ``"2 .heic (a.heic, ...), 1 .tar (b.tar)"``; empty where nothing was left out."""
+        return ", ".join(
+            f"{count} {suffix} ({self.first[suffix]}{', ...' * (count > 1)})" for suffix, count in self.count.items()
+        )
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A folder that could not be read, in the place of the images below it."""
+
+    path: Path
+    problem: str
+
+
+def walk_images(folder: Path, left_out: LeftOut | None = None) -> Iterator[Path | Locked]:
+    """Yields every image file below a folder, in the order of the names; each folder once, whatever links to it.
+
+    Args:
+        folder: The folder.
+        left_out: Told of the other files.
+
+    Raises:
+        OSError: If the folder itself cannot be read.
+    """
+    yield from _walk(folder, LeftOut() if left_out is None else left_out, {_identity(folder)})
+
+
+def _walk(folder: Path, left_out: LeftOut, seen: set[tuple[int, int]]) -> Iterator[Path | Locked]:
     for name in sorted_names(folder):
         path = folder / name.rstrip("/")
         if name.endswith("/"):
-            yield from walk_images(path)
-        elif path.suffix.lower() in SUFFIXES:
+            identity = _identity(path)
+            if identity not in seen:
+                seen.add(identity)
+                yield from _below(path, left_out, seen)
+        elif is_picture(name) and (path.is_file() or not path.exists()):  # a pipe would wait for ever
             yield path
+        else:
+            left_out.add(name)
+
+
+def _below(folder: Path, left_out: LeftOut, seen: set[tuple[int, int]]) -> Iterator[Path | Locked]:
+    try:
+        yield from _walk(folder, left_out, seen)
+    except PermissionError as error:
+        yield Locked(folder, f"the folder cannot be read: {error.strerror}")
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    found = folder.stat()
+    return found.st_dev, found.st_ino
 
 
 def sorted_names(folder: Path, at_once: int = SORTED_AT_ONCE) -> Iterator[str]:
@@ -37,7 +102,7 @@ def sorted_names(folder: Path, at_once: int = SORTED_AT_ONCE) -> Iterator[str]:
         names: list[bytes] = []
         with os.scandir(folder) as entries:
             for entry in entries:
-                names.append(os.fsencode(entry.name) + (b"/" if entry.is_dir() else b""))
+                names.append(os.fsencode(entry.name) + (b"/" if _is_folder(entry) else b""))
                 if len(names) == at_once:
                     run = stack.enter_context(tempfile.TemporaryFile())
                     run.writelines(name + b"\0" for name in sorted(names))
@@ -46,6 +111,13 @@ def sorted_names(folder: Path, at_once: int = SORTED_AT_ONCE) -> Iterator[str]:
                     names = []
         for name in heapq.merge(*(_names(run) for run in runs), sorted(names)):
             yield os.fsdecode(name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _names(run: IO[bytes]) -> Iterator[bytes]:

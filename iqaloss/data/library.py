@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from iqaloss._errors import check_choice
+from iqaloss.data.images import open_image, opened
 from iqaloss.data.tables import Table, read_table
 
 CHECKS = ("none", "exists", "header", "decode")
@@ -61,12 +62,12 @@ def problem_of(path: Path, check: str) -> str | None:
         return f"no such file: {path}"
     if check == "exists":
         return None
-    from PIL import Image
-
     try:
-        with Image.open(path) as image:
-            if check == "decode":
-                image.convert("RGB")
+        if check == "decode":
+            open_image(path)
+        else:
+            with opened(path):
+                pass
     except Exception as error:
         return f"unreadable image: {error}"
     return None

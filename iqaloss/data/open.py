@@ -9,7 +9,7 @@ from pathlib import Path
 
 from iqaloss._errors import check_choice
 from iqaloss.data.columns import columns_of, observed_scales
-from iqaloss.data.folders import expand_braces
+from iqaloss.data.folders import expand_braces, walk_images
 from iqaloss.data.layouts.reading import fitting_layouts, list_layouts, read_layout
 from iqaloss.data.library import CHECKS, Library
 from iqaloss.data.manifest import SCORE, Manifest
@@ -64,9 +64,11 @@ def open_images(spec: str | Path, images: str | Path | None = None) -> Source:
     if path.is_dir():
         for suffixes, make in ((_SHARDS, Shards), ((".parquet",), ParquetFiles)):
             inside = tuple(sorted(file for file in path.iterdir() if file.name.endswith(suffixes)))
-            if inside:
+            if inside and not _holds_pictures(path):
                 return make(inside)
         return Folder(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{spec} is neither a file nor a folder")
     if not path.is_file():
         matches = [Path(name) for pattern in expand_braces(str(spec)) for name in sorted(glob.glob(pattern))]
         if not matches:
@@ -194,14 +196,21 @@ def rated_source(manifest: Manifest, dimension: str | None = None) -> Source:
 
 
 def is_sequential(path: Path) -> bool:
-    """Whether rated images are read in sequence: shards, patterns, or Parquet files that hold the images."""
+    """Whether rated images are read in sequence: shards, patterns, or Parquet files that hold the images.
+
+    A folder with pictures is not, whatever archive lies beside them.
+    """
     if path.is_dir():
-        return any(_in_sequence(file) for file in path.iterdir())
+        return any(_in_sequence(file) for file in path.iterdir()) and not _holds_pictures(path)
     return _in_sequence(path) if path.is_file() else any(char in path.name for char in "*{")
 
 
 def _in_sequence(path: Path) -> bool:
     return path.name.endswith(_SHARDS) or (path.suffix.lower() == ".parquet" and holds_images(path))
+
+
+def _holds_pictures(folder: Path) -> bool:
+    return any(isinstance(found, Path) for found in walk_images(folder))
 
 
 def _holds_names(path: Path) -> bool:
@@ -239,8 +248,10 @@ def _layout_of(folder: Path, library: Library) -> str | None:
 def _tables_of(folder: Path, library: Library) -> list[Path]:
     """Returns the tables in a folder that have an image and a score column."""
     found = []
-    for path in sorted(file for file in folder.iterdir() if file.suffix.lower() in TABLES):
+    for path in sorted(file for file in folder.iterdir() if file.is_file() and file.suffix.lower() in TABLES):
         try:
+            if not _holds_names(path):
+                continue
             columns = library.table(path).columns
         except (ValueError, OSError):  # not every text file is a table
             continue

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from iqaloss.data.images import SUFFIXES
+from iqaloss.data.images import is_picture
 from iqaloss.data.sources import Item, target_of
 from iqaloss.data.vocabulary import find_roles
 
@@ -87,7 +87,7 @@ def _samples(path: Path, files: _Files) -> Iterator[Item]:
     target = None if score is None else target_of(score, labels[score])
     group, prompt = (_text(labels.get(roles.get(role, ""))) for role in ("group", "prompt"))
     for name, read in files.items():
-        if name.lower().endswith(SUFFIXES):
+        if is_picture(name):
             yield Item(f"{path.name}/{name}", read, path, target, group, prompt)
 
 

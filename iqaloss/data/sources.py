@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
-from iqaloss.data.folders import walk_images
+from iqaloss.data.folders import LeftOut, Locked, walk_images
 from iqaloss.data.tables import Table, read_table
 from iqaloss.data.text_tables import check_width, text_rows, to_float
 from iqaloss.data.vocabulary import counts_degradation, find_roles, missing_column
@@ -53,6 +53,20 @@ def itself(content: Content) -> Content:
     return content
 
 
+def bad_item(key: str, problem: str, origin: Path | None = None) -> Item:
+    """Returns the item of something that cannot be read, so that it is listed with the bad images.
+
+    Example:
+        >>> bad_item("locked/", "the folder cannot be read").key
+        'locked/'
+    """
+    return Item(key, partial(_refuse, problem), origin)
+
+
+def _refuse(problem: str) -> Content:
+    raise ValueError(problem)
+
+
 def target_of(column: str | None, value: object) -> float | None:
     """Returns a human score of which higher is better, or None where there is no number.
 
@@ -92,13 +106,18 @@ class Files:
 
 @dataclass(frozen=True)
 class Folder:
-    """Every image below a folder, in the order of the names."""
+    """Every image below a folder, in the order of the names; knows after a walk what it left out."""
 
     root: Path
+    left_out: LeftOut = field(default_factory=LeftOut, compare=False)
 
     def __iter__(self) -> Iterator[Item]:
-        for path in walk_images(self.root):
-            yield file_item(path.relative_to(self.root).as_posix(), path)
+        self.left_out.clear()
+        for found in walk_images(self.root, self.left_out):
+            if isinstance(found, Locked):
+                yield bad_item(found.path.relative_to(self.root).as_posix() + "/", found.problem, self.root)
+            else:
+                yield file_item(found.relative_to(self.root).as_posix(), found)
 
 
 @dataclass(frozen=True)
@@ -157,3 +176,15 @@ class Chain:
     def __iter__(self) -> Iterator[Item]:
         for source in self.sources:
             yield from source
+
+
+def left_out(source: Source) -> list[str]:
+    """Returns what each folder of a source held beside pictures, when it was last gone through.
+
+    Example:
+        >>> left_out(Chain((Folder(Path("photos")),)))
+        []
+    """
+    if isinstance(source, Chain):
+        return [text for one in source.sources for text in left_out(one)]
+    return [f"{source.root}: {source.left_out}"] if isinstance(source, Folder) and str(source.left_out) else []

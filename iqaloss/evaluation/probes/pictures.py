@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from iqaloss.data.images import load_image
+from iqaloss.data.images import open_image, to_tensor
 from iqaloss.data.sources import Folder
 from iqaloss.scorers.base import Request, Scorer
 
@@ -48,7 +48,7 @@ def read_pictures(
     for item in Folder(root):
         if len(pictures) == limit:
             break
-        image = load_image(root / item.key)
+        image = to_tensor(open_image(item.read(), item.key))
         if side is None:
             pictures.append(image)
         elif min(image.shape[1:]) >= side:

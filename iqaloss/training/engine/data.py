@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from iqaloss._errors import unknown_name
 from iqaloss.data.dataset import ManifestDataset, Transform, collate, open_image
+from iqaloss.data.images import is_picture
 from iqaloss.data.library import Library
 from iqaloss.data.manifest import Manifest
 from iqaloss.data.open import open_rows
@@ -22,7 +23,6 @@ from iqaloss.training.engine.sampling import DataPlan, Pick, Shards, mixed_seed
 from iqaloss.training.specs.data import DataSpec, MethodsSpec
 
 Item = dict[str, Any]
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
 
 class PickedData(Protocol):
@@ -119,9 +119,9 @@ def read_ranking(path: str | Path) -> dict[str, float]:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
+    files = sorted(path for path in folder.iterdir() if path.is_file() and is_picture(path.name))
     if not files:
-        raise ValueError(f"{folder} holds no image ({', '.join(IMAGES)})")
+        raise ValueError(f"{folder} holds no image that can be read")
     return files
 
 

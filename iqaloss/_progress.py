@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from iqaloss._text import shown as printable
+
 Advance = Callable[..., None]
 """Takes ``done``, how much is done by now, and by ``note=`` a few words on how it goes."""
 
@@ -28,6 +30,7 @@ def progress(title: str, total: int | None = None, *, start: int = 0, shown: boo
         >>> with progress("scoring", 10, shown=False) as advance:
         ...     advance(3, note="loss 0.5")
     """
+    title = printable(title)
     if not shown:
         yield _nothing
     elif sys.stderr.isatty() and _has_rich():
@@ -60,12 +63,12 @@ def _bar(title: str, total: int | None, start: int) -> Iterator[Advance]:
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True), refresh_per_second=2) as bar:
         task = bar.add_task(title, total=total, completed=start, note="")

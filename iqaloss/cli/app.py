@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from iqaloss._text import shown
 from iqaloss.cli import evaluate, finetune, options, probe, rank, restore, score, scorers, train, tune
 
 HELP = """
@@ -51,7 +52,7 @@ def run(arguments: list[str]) -> int:
     try:
         status = app(arguments, standalone_mode=False)
     except (ValueError, TypeError, OSError, ImportError) as error:
-        sys.stderr.write(f"iqaloss: {error}\n")
+        sys.stderr.write(f"iqaloss: {shown(str(error), lines=True)}\n")
         return 2
     except typer.Exit as stop:
         return stop.exit_code

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from iqaloss._text import shown
 from iqaloss.cli.options import INSIDE
 
 if TYPE_CHECKING:
@@ -15,16 +16,26 @@ if TYPE_CHECKING:
 
 
 def show(rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Prints rows as a table."""
+    """Prints rows as a table; names in it are names, whatever brackets and escape codes they hold."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title)
+    table = Table(title=Text(shown(title), style="table.title"))
     for column in rows[0]:
-        table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right", overflow="fold")
+        justify: Literal["left", "right"] = "left" if isinstance(rows[0][column], str) else "right"
+        table.add_column(Text(shown(column)), justify=justify, overflow="fold")
     for row in rows:
-        table.add_row(*(value if isinstance(value, str) else f"{value:.3f}" for value in row.values()))
+        cells = (shown(value) if isinstance(value, str) else f"{value:.3f}" for value in row.values())
+        table.add_row(*map(Text, cells))
     Console().print(table)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Prints text that may hold names of files and columns, whatever these hold."""
+    import typer
+
+    typer.echo(shown(text, lines=True), err=err)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,8 @@ import typer
 from iqaloss.cli import options
 
 if TYPE_CHECKING:
-    from iqaloss.data.library import Library
+    from iqaloss.data.manifest import Manifest
+    from iqaloss.data.open import SequentialSet
     from iqaloss.data.sources import Source
     from iqaloss.evaluation.evaluate import Evaluation
 
@@ -36,6 +38,8 @@ def evaluate(
     dimension: Annotated[
         str | None, typer.Option(help="Compare this dimension with the column of its name, not the overall score.")
     ] = None,
+    lower_is_better: options.LowerIsBetter = False,
+    score_column: options.ScoreColumn = None,
     per_group: Annotated[bool, typer.Option("--per-group", help="Measure each content group too.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for results.csv, scatter plots and the scores as Parquet files.")
@@ -56,8 +60,9 @@ def evaluate(
     Example: iqaloss evaluate mdiqa-mobile --data scores.csv --images photos --out results
     """
     from iqaloss._processes import Ranks
-    from iqaloss.cli.display import counted, load_scorer, total_of
+    from iqaloss.cli.display import counted, load_scorer, say, total_of
     from iqaloss.data.library import Library
+    from iqaloss.data.open import open_rated
     from iqaloss.evaluation.agreement.tables import to_text
     from iqaloss.evaluation.evaluate import evaluate as run
     from iqaloss.evaluation.evaluate import table_rows
@@ -67,16 +72,26 @@ def evaluate(
     _same_number("--weights", weights, scorers, "scorer")
     ranks = Ranks.from_environment()
     library = Library()
-    sets = [
-        _open(name, None if images is None else images[index], layout, split, dimension, skip_bad, library)
+    opened = [
+        open_rated(
+            name, None if images is None else images[index], layout=layout, splits=split, skip_bad=skip_bad,
+            library=library, lower_is_better=lower_is_better or None, score_column=score_column,
+        )
         for index, name in enumerate(data)
-    ]
+    ]  # fmt: skip
+    sources = [_source(name, one, dimension, skip_bad, ranks.rank == 0) for name, one in zip(data, opened)]
+    sets = list(zip(_distinct([one.name for one in opened], data), sources))
     chosen = RunOptions(batch_size=batch_size, workers=workers, device=device, rows=rows)
     done: list[Evaluation] = []
-    for index, name in enumerate(scorers):
-        given = None if weights is None or weights[index] == options.INSIDE else weights[index]
+    files = [None if given == options.INSIDE else given for given in weights or [options.INSIDE] * len(scorers)]
+    labels = [
+        name if given is None or scorers.count(name) == 1 else f"{name} ({Path(given).name})"
+        for name, given in zip(scorers, files)
+    ]
+    labels = _distinct(labels, [given or "" for given in files])
+    places = _folders(labels), _folders([dataset for dataset, _ in sets])
+    for name, given, label in zip(scorers, files, labels):
         model = load_scorer(name, given)
-        label = name if given is None or scorers.count(name) == 1 else f"{name} ({Path(given).name})"
         for dataset, source in sets:
             total = total_of(source) if ranks.world == 1 else None
             with counted(f"{label} on {dataset}", shown=ranks.rank == 0, total=total) as add:
@@ -85,7 +100,7 @@ def evaluate(
                     source,
                     dataset=dataset,
                     name=label,
-                    folder=None if out is None else out / "scores" / _file_name(label) / _file_name(dataset),
+                    folder=None if out is None else out / "scores" / places[0][label] / places[1][dataset],
                     options=chosen,
                     dimension=dimension,
                     per_group=per_group,
@@ -101,15 +116,15 @@ def evaluate(
         return
     for one in done:
         if one.left_out:
-            typer.echo(f"{one.scorer} on {one.dataset}: {len(one.left_out)} images left out", err=True)
+            say(f"{one.scorer} on {one.dataset}: {len(one.left_out)} images left out", err=True)
     if out is not None:
-        _save(done, out)
+        _save(done, out, *places)
     if as_json:
         plain = [one.metrics.to_dict() for one in done]
         single = len(done) == 1 and not done[0].groups
         typer.echo(json.dumps(plain[0] if single else table_rows(done)))
     else:
-        typer.echo(to_text(table_rows(done)))
+        say(to_text(table_rows(done)))
 
 
 def _same_number(option: str, given: Sequence[Any] | None, wanted: Sequence[Any], what: str) -> None:
@@ -117,33 +132,55 @@ def _same_number(option: str, given: Sequence[Any] | None, wanted: Sequence[Any]
         raise ValueError(f"{option} was given {len(given)} times, {what} {len(wanted)} times: need one for each")
 
 
-def _open(
-    data: str,
-    images: Path | None,
-    layout: str | None,
-    splits: list[str] | None,
-    dimension: str | None,
-    skip_bad: bool,
-    library: Library,
-) -> tuple[str, Source]:
-    """Returns the name and the images of a rated set, with human scores that are higher for the better image."""
-    from iqaloss.data.open import SequentialSet, open_rated, rated_source
+def _source(data: str, opened: Manifest | SequentialSet, dimension: str | None, skip_bad: bool, says: bool) -> Source:
+    """Returns the images of a rated set, with human scores that are higher for the better image."""
+    from iqaloss.cli.display import say
+    from iqaloss.data.open import SequentialSet, rated_source
 
-    opened = open_rated(data, images, layout=layout, splits=splits, skip_bad=skip_bad, library=library)
     if isinstance(opened, SequentialSet):
         if dimension is not None:
             raise ValueError(f"--dimension needs a table or a published set, not {data}")
-        return opened.name, opened.source
-    if opened.skipped:
-        typer.echo(f"{data}: {len(opened.skipped)} bad rows left out", err=True)
-    return opened.name, rated_source(opened, dimension)
+        return opened.source
+    if dimension is not None:
+        opened = opened.with_target(dimension, skip_bad)
+    elif says and opened.taken:
+        say(opened.taken, err=True)
+    if says and opened.skipped:
+        say(f"{data}: {len(opened.skipped)} bad rows left out", err=True)
+    return rated_source(opened, dimension)
+
+
+def _distinct(names: Sequence[str], origins: Sequence[str]) -> list[str]:
+    """Returns names of which no two are equal: those that are get their folder, or else a number.
+
+    Example:
+        >>> _distinct(["t", "t", "u"], ["a/t.csv", "b/t.csv", "u.csv"])
+        ['t (a)', 't (b)', 'u']
+    """
+    return _numbered(
+        name if names.count(name) == 1 else f"{name} ({Path(origin).parent.name or '.'})"
+        for name, origin in zip(names, origins)
+    )
+
+
+def _numbered(names: Iterable[str]) -> list[str]:
+    """Returns names, with a number behind the second of a kind."""
+    found: list[str] = []
+    for name in names:
+        found.append(next(new for n in count(1) if (new := name if n == 1 else f"{name} {n}") not in found))
+    return found
+
+
+def _folders(labels: Sequence[str]) -> dict[str, str]:
+    """Returns a name for the files of each label, of which no two are equal either."""
+    return dict(zip(labels, _numbered(map(_file_name, labels))))
 
 
 def _file_name(label: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", label).strip("_") or "set"
+    return re.sub(r"[^\w.-]+", "_", label).strip("_.") or "set"
 
 
-def _save(done: list[Evaluation], out: Path) -> None:
+def _save(done: list[Evaluation], out: Path, scorers: Mapping[str, str], sets: Mapping[str, str]) -> None:
     from iqaloss._files import write_text
     from iqaloss.evaluation.agreement.plots import scatter
     from iqaloss.evaluation.agreement.tables import to_csv
@@ -151,4 +188,4 @@ def _save(done: list[Evaluation], out: Path) -> None:
 
     write_text(out / "results.csv", to_csv(table_rows(done)))
     for one in done:
-        scatter(one, out / f"scatter-{_file_name(one.dataset)}-{_file_name(one.scorer)}.png")
+        scatter(one, out / f"scatter-{sets[one.dataset]}-{scorers[one.scorer]}.png")

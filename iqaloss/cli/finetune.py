@@ -22,6 +22,7 @@ def finetune(
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-5,
     crop: Annotated[int, typer.Option(help="Side of the random crops.")] = 224,
     lower_is_better: options.LowerIsBetter = False,
+    score_column: options.ScoreColumn = None,
     skip_bad: options.SkipBad = False,
     out: options.Out = None,
     change: options.Change = None,
@@ -48,6 +49,7 @@ def finetune(
         crop=crop,
         layout=layout,
         lower_is_better=lower_is_better or None,
+        score_column=score_column,
         skip_bad=skip_bad,
         changes=change or (),
     )

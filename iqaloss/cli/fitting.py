@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from iqaloss._processes import Ranks
 
 if TYPE_CHECKING:
@@ -28,15 +26,20 @@ def trainer_of(recipe: Recipe, out: Path, resume: bool, device: str | None, quie
 
 def fit(recipe: Recipe, out: Path, resume: bool, device: str | None, quiet: bool) -> None:
     """Runs a recipe; the first process tells how many rows were left out and where the result is."""
+    from iqaloss.cli.display import say
+
     first = Ranks.from_environment().rank == 0
     trainer = trainer_of(recipe, out, resume, device, quiet)
-    for name, count in trainer.datasets.skipped().items():
-        if first and count:
-            typer.echo(f"{name}: went on without {count} bad rows")
+    if first:
+        for taken in trainer.datasets.taken():
+            say(taken, err=True)
+        for name, count in trainer.datasets.skipped().items():
+            if count:
+                say(f"{name}: went on without {count} bad rows")
     result = trainer.fit()
     if first:
         best = ""
         if trainer.state.history:
             best = f" ({recipe.run.key.upper()} {trainer.state.best:.4f} on its validation images)"
-        typer.echo(f"checkpoint: {result}{best}")
-        typer.echo(f'use it: create_scorer("{recipe.scorer.name}", weights="{result}")')
+        say(f"checkpoint: {result}{best}")
+        say(f'use it: create_scorer("{recipe.scorer.name}", weights="{result}")')

@@ -34,6 +34,9 @@ Images = Annotated[
 ]
 Layout = Annotated[str | None, typer.Option(help="Layout of a published set; recognised by default.")]
 LowerIsBetter = Annotated[bool, typer.Option("--lower-is-better", help="A low score in the table means a good image.")]
+ScoreColumn = Annotated[
+    str | None, typer.Option("--score-column", help="The column of human scores; found by its name (mos, dmos, ...).")
+]
 Out = Annotated[Path | None, typer.Option(help="Where checkpoints and curves go; runs/<name> by default.")]
 Change = Annotated[
     list[str] | None,

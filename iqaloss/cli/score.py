@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,14 +61,17 @@ def score(
     if out is not None:
         _score_to_files(model, source, out, chosen, as_json=as_json, skip_bad=skip_bad)
         return
-    found = [row for row in _rows(model, source, chosen) if not _is_bad(row, skip_bad)]
-    if not found:
+    rows_of = list(_rows(model, source, chosen))
+    _tell_left_out(source)
+    if not rows_of:
         raise ValueError(f"no images in {', '.join(images)}")
-    shown = [{"image": row.image, **{name: round(value, 4) for name, value in _values(row).items()}} for row in found]
+    found = [row for row in rows_of if row.error is None]
+    plain = [{"image": row.image, **{name: round(value, 4) for name, value in _values(row).items()}} for row in found]
     if as_json:
-        typer.echo(json.dumps(shown, indent=2))
-    else:
-        show(shown, f"{scorer}, higher is better")
+        typer.echo(json.dumps(plain, indent=2))
+    elif plain:
+        show(plain, f"{scorer}, higher is better")
+    _check_bad(", ".join(images), [(row.image, str(row.error)) for row in rows_of if row.error], skip_bad, len(found))
 
 
 def _rows(model: Scorer, source: Source, options: RunOptions) -> Iterator[Row]:
@@ -92,12 +94,23 @@ def _rows(model: Scorer, source: Source, options: RunOptions) -> Iterator[Row]:
             yield from (rows[number] for number in range(len(items)))
 
 
-def _is_bad(row: Row, skip_bad: bool) -> bool:
-    if row.error is not None and not skip_bad:
-        raise ValueError(row.error if row.image in row.error else f"{row.image}: {row.error}")
-    if row.error is not None:
-        sys.stderr.write(f"left out {row.image}: {row.error}\n")
-    return row.error is not None
+def _tell_left_out(source: Source) -> None:
+    from iqaloss.cli.display import say
+    from iqaloss.data.sources import left_out
+
+    for told in left_out(source):
+        say(f"no pictures in {told}", err=True)
+
+
+def _check_bad(source: str, bad: Sequence[tuple[str, str]], skip_bad: bool, good: int) -> None:
+    """Ends with an error where images are bad, after the scores of the others are out; with none of these always."""
+    from iqaloss.cli.display import say
+    from iqaloss.evaluation.evaluate import bad_images
+
+    if bad and not (skip_bad and good):
+        raise ValueError(bad_images(source, tuple(bad)))
+    for image, error in bad:
+        say(f"left out {image}: {error}", err=True)
 
 
 def _values(row: Row) -> dict[str, float]:
@@ -108,8 +121,7 @@ def _score_to_files(
     model: Scorer, source: Source, out: Path, options: RunOptions, *, as_json: bool, skip_bad: bool
 ) -> None:
     from iqaloss._processes import Ranks
-    from iqaloss.cli.display import counted, total_of
-    from iqaloss.evaluation.evaluate import bad_images
+    from iqaloss.cli.display import counted, say, total_of
     from iqaloss.evaluation.scoring.runner import describe_run, score_source
     from iqaloss.evaluation.scoring.score_files import ScoreFiles
 
@@ -121,7 +133,11 @@ def _score_to_files(
     ranks.wait()
     if ranks.rank != 0:
         return
-    bad = tuple(files.errors(summary.files))
+    removed = len(files.trim(summary.files))
+    _tell_left_out(source)
+    if not summary.images:
+        raise ValueError(f"no images: nothing was scored into {out}")
+    bad = list(files.errors(summary.files))
     report: dict[str, Any] = {
         "out": str(out),
         "images": summary.images,
@@ -129,10 +145,12 @@ def _score_to_files(
         "resumed_here": summary.resumed,
         "scored_here": summary.scored,
         "bad": len(bad),
+        "removed_files": removed,
     }
     if as_json:
         typer.echo(json.dumps(report))
     else:
-        typer.echo(f"{summary.images} images in {summary.files} files under {out}, {len(bad)} of them bad")
-    if bad and not skip_bad:
-        raise ValueError(bad_images(str(out), bad))
+        say(f"{summary.images} images in {summary.files} files under {out}, {len(bad)} of them bad")
+        if removed:
+            say(f"removed {removed} files of scores of images that are no longer there")
+    _check_bad(str(out), bad, skip_bad, summary.images - len(bad))

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from iqaloss.data.manifest import SCORE
 from iqaloss.data.scales import Scale
 from iqaloss.data.tables import Table
 from iqaloss.data.text_tables import to_floats
-from iqaloss.data.vocabulary import find_roles, missing_column
+from iqaloss.data.vocabulary import counts_degradation, find_roles, missing_column
 
 
 @dataclass
@@ -43,17 +44,21 @@ class Columns:
     dimensions: dict[str, list[Any]] = field(default_factory=dict)
 
 
-def columns_of(table: Table, dimensions: Sequence[str] | None = None) -> tuple[Columns, str]:
+def columns_of(table: Table, dimensions: Sequence[str] | None = None, score: str | None = None) -> tuple[Columns, str]:
     """Finds the columns of a table by their names; returns them and the name of the score column.
 
     Args:
         table: The table.
-        dimensions: Names of the columns to take as dimensions; every further column of numbers by default.
+        dimensions: Names of the columns to take as dimensions; by default every further column in which each cell
+            that is not empty is a number.
+        score: Name of the score column; the best of the known names by default.
 
     Raises:
         ValueError: If there is no image or score column, or no column of a named dimension.
     """
     found = find_roles(table.columns)
+    if score is not None:
+        found["score"] = table.own_name(score)
     for role in ("image", "score"):
         if role not in found:
             raise missing_column(table.source, role, table.columns)
@@ -63,9 +68,9 @@ def columns_of(table: Table, dimensions: Sequence[str] | None = None) -> tuple[C
         return None if name is None else ["" if value is None else str(value) for value in table.columns[name]]
 
     if dimensions is None:
-        taken = set(found.values())
+        taken = {SCORE, *found.values()}  # a model's score beside the people's is no dimension
         extra = {name: values for name, values in table.columns.items() if name not in taken}
-        chosen = {name: values for name, values in extra.items() if np.isfinite(to_floats(values)).all()}
+        chosen = {name: values for name, values in extra.items() if _holds_numbers(values)}
     else:
         chosen = {name: table.column(name) for name in dimensions}
     columns = Columns(
@@ -83,12 +88,18 @@ def columns_of(table: Table, dimensions: Sequence[str] | None = None) -> tuple[C
     return columns, found["score"]
 
 
+def _holds_numbers(values: Sequence[Any]) -> bool:
+    """Whether each cell that is not empty is a number, and there is one."""
+    filled = [value for value in values if value is not None and str(value).strip()]
+    return bool(filled) and bool(np.isfinite(to_floats(filled)).all())
+
+
 def observed_scales(columns: Columns) -> Mapping[str, Scale]:
-    """Returns the scale that the finite values of each dimension show."""
+    """Returns the scale that the finite values of each dimension show; its name says which end is good."""
     out = {}
     for name, values in columns.dimensions.items():
         numbers = to_floats(values)
         finite = numbers[np.isfinite(numbers)]
         if finite.size:
-            out[name] = Scale.observed(finite)
+            out[name] = Scale.observed(finite, counts_degradation(name))
     return out

@@ -125,7 +125,7 @@ class ManifestDataset(Dataset[dict[str, Any]]):
     Args:
         manifest: The images and scores.
         transform: What happens to an image.
-        targets: Names of the dimensions to return; all of the manifest's by default.
+        targets: Names of the dimensions to return; by default all of the manifest's that every row has.
         versions: Further versions of the image by name, such as a resized one beside a crop.
         with_reference: Whether to load reference images.
         seed: Seed of crops and flips.
@@ -148,13 +148,14 @@ class ManifestDataset(Dataset[dict[str, Any]]):
         self.manifest = manifest
         self.transform = transform or Transform()
         self.versions = dict(versions or {})
-        self.targets = tuple(manifest.dimensions if targets is None else targets)
+        whole = [name for name, values in manifest.dimensions.items() if np.isfinite(values).all()]
+        self.targets = tuple(whole if targets is None else targets)
         self.seed = seed
         if with_reference and manifest.references is None:
             raise ValueError(f"{manifest.name} has no reference images")
         self.with_reference = with_reference
         self._score = torch.from_numpy(manifest.target(SCORE).astype(np.float32))
-        columns = [manifest.target(name) for name in self.targets]
+        columns = [manifest.with_target(name).target(name) for name in self.targets]
         self._dimensions = torch.from_numpy(np.stack(columns, 1).astype(np.float32)) if columns else None
         stds = manifest.target_stds()
         self._stds = None if stds is None else torch.from_numpy(stds.astype(np.float32))

@@ -99,7 +99,9 @@ def opened(content: str | Path | bytes) -> Iterator[Image]:
         path = Path(content)
         if path.exists() and not path.is_file():  # a pipe would wait for ever
             raise ValueError("it is no file")
-    with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=readable_formats()) as image:
+    with Image.open(
+        io.BytesIO(content) if isinstance(content, bytes) else content, formats=readable_formats()
+    ) as image:
         pixels, most = image.width * image.height, Image.MAX_IMAGE_PIXELS
         if most is not None and pixels > most:
             raise ValueError(f"{image.width}x{image.height} pixels are more than the {most} of Pillow's limit")
@@ -114,7 +116,7 @@ def _eight_bits(image: Image, source: Image) -> Image:
     """
     if image.mode == "F":
         pixels = np.asarray(image, np.float32)
-        if not (np.isfinite(pixels).all() and 0.0 <= pixels.min() and pixels.max() <= 1.0):
+        if not (np.isfinite(pixels).all() and pixels.min() >= 0.0 and pixels.max() <= 1.0):
             raise ValueError(f"floating-point pixels from {pixels.min():g} to {pixels.max():g}; need 0 to 1")
         return _gray(np.rint(pixels * 255.0))
     if image.mode.startswith("I;16"):

@@ -70,6 +70,7 @@ class Manifest:
         groups: Content group of each row: rows of one group must not be split apart.
         lines: Line of each row in the table.
         skipped: Rows that were left out because they are bad.
+        taken: Which column of a table the scores are, and which end of it is good, for people.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Manifest:
     groups: tuple[str, ...] | None = None
     lines: tuple[int, ...] = ()
     skipped: tuple[BadRow, ...] = ()
+    taken: str = ""
 
     def __post_init__(self) -> None:
         for column, values in self._columns().items():
@@ -145,6 +147,26 @@ class Manifest:
             groups=pick(self.groups),
             lines=pick(self.lines) if self.lines else (),
         )
+
+    def with_target(self, name: str, skip_bad: bool = False) -> Manifest:
+        """Returns the rows that have a score of this name: a dimension's cell may be empty.
+
+        Args:
+            name: Out of :attr:`target_names`.
+            skip_bad: Leave the other rows out, beside those that were left out before, instead of raising.
+
+        Raises:
+            ManifestError: If a row has none and ``skip_bad`` is false.
+            ValueError: If there is no such column, or no row has a score of it.
+        """
+        found = np.isfinite(self.target(name))
+        lines = self.lines or range(1, len(self) + 1)
+        bad = tuple(
+            BadRow(lines[row], self.images[row].name, f"no {name} score") for row in np.flatnonzero(~found).tolist()
+        )
+        if bad and not (skip_bad and found.any()):
+            raise ManifestError(self.name, bad)
+        return replace(self.subset(np.flatnonzero(found)), skipped=(*self.skipped, *bad)) if bad else self
 
     def with_split(self, *names: str) -> Manifest:
         """Returns the rows of the named official splits.

@@ -52,4 +52,5 @@ class ParquetFiles:
         if isinstance(image, str):
             name, image = image, (self.images or path.parent) / image
         origin = image if isinstance(image, Path) else path
-        return Item(name, partial(itself, image), origin, target, values.get("group"), values.get("prompt"))
+        group, prompt = (None if (cell := values.get(role)) is None else str(cell) for role in ("group", "prompt"))
+        return Item(name, partial(itself, image), origin, target, group, prompt)

@@ -107,9 +107,10 @@ def _problem(row: int, image: str, columns: Columns, scores: Floats, dimensions:
     if not np.isfinite(scores[row]):
         return f"the score {columns.score[row]!r} is not a finite number"
     for name, values in dimensions.items():
-        if not np.isfinite(values[row]):
-            return f"the {name} score {columns.dimensions[name][row]!r} is not a finite number"
-    return None
+        cell = columns.dimensions[name][row]
+        if not np.isfinite(values[row]) and str(cell if cell is not None else "").strip():
+            return f"the {name} score {cell!r} is not a finite number"
+    return None  # an empty cell is none until its dimension is asked for
 
 
 def _references(columns: Columns, resolve: Resolve) -> list[Path | None] | None:

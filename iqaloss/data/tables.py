@@ -37,10 +37,14 @@ class Table:
         Raises:
             ValueError: If there is no such column.
         """
+        return self.columns[self.own_name(name)]
+
+    def own_name(self, name: str) -> str:
+        """Returns what the table calls a column; raises ``ValueError`` if there is no such column."""
         found = self.find(name)
         if found is None:
             raise ValueError(f"{self.source}: {unknown_name('column', name, self.columns)}")
-        return self.columns[found]
+        return found
 
     def find(self, *names: str) -> str | None:
         """Returns the table's own name of the first of the given columns that it has, or None."""

@@ -9,7 +9,11 @@ VOCABULARY: Mapping[str, tuple[str, ...]] = {
         "image", "image_name", "image_path", "img", "img_name", "img_path", "filename", "file_name", "file", "path",
         "name", "dist_img", "dist_name", "distorted", "jpg", "png",
     ),
-    "score": ("score", "mos", "quality_mos", "mos_quality", "mean_opinion_score", "mos_zscore", "quality", "dmos"),
+    # What people said comes before what a model may have said.
+    "score": (
+        "mos", "quality_mos", "mos_quality", "mean_opinion_score", "mos_zscore", "dmos", "dmos_zscore",
+        "difference_mean_opinion_score", "differential_mean_opinion_score", "quality", "score",
+    ),
     "std": ("std", "stddev", "sd", "stdev", "mos_std", "score_std"),
     "reference": ("reference", "ref", "ref_img", "ref_name", "reference_image", "ref_path"),
     "prompt": ("prompt", "text_prompt", "caption"),
@@ -18,18 +22,18 @@ VOCABULARY: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """What a column holds, to the names that it may have, the best first."""
 
-LOWER_IS_BETTER = ("dmos",)
-"""Score columns that count degradation."""
+LOWER_IS_BETTER = ("dmos", "differencemeanopinionscore", "differentialmeanopinionscore")
+"""What the plain name of a score column that counts degradation holds."""
 
 
 def plain(name: str) -> str:
-    """Returns a column name without letter case, spaces, underscores and hyphens.
+    """Returns a column name without letter case, spaces and punctuation.
 
     Example:
-        >>> plain("Image Name")
-        'imagename'
+        >>> plain("Image Name"), plain("D-MOS")
+        ('imagename', 'dmos')
     """
-    return "".join(char for char in name.lower() if char not in " _-")
+    return "".join(char for char in name.lower() if char.isalnum())
 
 
 def find_column(names: Iterable[str], *wanted: str) -> str | None:
@@ -56,13 +60,24 @@ def find_roles(names: Iterable[str]) -> dict[str, str]:
 
 
 def counts_degradation(column: str) -> bool:
-    """Whether a low value in a score column of this name means a good image.
+    """Whether a low value in a score column of this name means a good image: the one place that decides it.
 
     Example:
-        >>> counts_degradation("DMOS"), counts_degradation("MOS")
-        (True, False)
+        >>> counts_degradation("D-MOS"), counts_degradation("realigned DMOS"), counts_degradation("MOS")
+        (True, True, False)
     """
-    return plain(column) in LOWER_IS_BETTER
+    return any(name in plain(column) for name in LOWER_IS_BETTER)
+
+
+def rivals(names: Iterable[str], taken: str) -> list[str]:
+    """Returns the further columns of a table that could be the score column.
+
+    Example:
+        >>> rivals(["image", "mos", "score"], "mos")
+        ['score']
+    """
+    known = {plain(name) for name in VOCABULARY["score"]}
+    return [name for name in names if plain(name) in known and name != taken]
 
 
 def missing_column(source: str, role: str, names: Iterable[str]) -> ValueError:

@@ -65,10 +65,10 @@ def read_scores(files: ScoreFiles, count: int, dimension: str | None = None, *, 
     left_out: list[tuple[str, str]] = []
     column = "score" if dimension is None else f"dimension.{dimension}"
     for found in files.read(count):
-        if column not in found and any(value is not None for value in found["score"]):
+        good = [row for row, error in enumerate(found["error"]) if error is None]
+        if column not in found and good:
             known = [name.removeprefix("dimension.") for name in found if name.startswith("dimension.")]
             raise ValueError(unknown_name("dimension", dimension, known))
-        good = [row for row, error in enumerate(found["error"]) if error is None]
         left_out += [(found["image"][row], error) for row, error in enumerate(found["error"]) if error is not None]
         for row in good:
             if found["target"][row] is None:
@@ -134,8 +134,9 @@ def evaluate(
         ranks.wait()
         if ranks.rank != 0:
             return None
+        files.trim(summary.files)
         scores = read_scores(files, summary.files, dimension, grouped=per_group)
-    if scores.left_out and not skip_bad:
+    if scores.left_out and not (skip_bad and scores.pred.size):
         raise ValueError(bad_images(dataset, scores.left_out))
     groups: dict[str, Metrics] = {}
     if per_group:
@@ -155,7 +156,8 @@ def evaluate(
 
 def bad_images(source: str, left_out: tuple[tuple[str, str], ...], shown: int = 20) -> str:
     """Returns the message that lists images which could not be scored."""
-    lines = [f"{source}: {len(left_out)} images could not be scored (--skip-bad goes on without):"]
+    plural = "s" * (len(left_out) != 1)
+    lines = [f"{source}: {len(left_out)} image{plural} could not be scored (--skip-bad goes on without):"]
     lines += [f"  {image}: {error}" for image, error in left_out[:shown]]
     if len(left_out) > shown:
         lines.append(f"  ... and {len(left_out) - shown} more")

@@ -40,7 +40,9 @@ def tiff_of_twelve_bits(path: Path) -> None:
     """Writes a strip of white and black, which Pillow reads and does not write."""
     tags = [(256, 2), (257, 1), (258, 12), (259, 1), (262, 1), (273, 128), (277, 1), (278, 1), (279, 3)]
     entries = b"".join(struct.pack("<HHII", tag, 3, 1, value) for tag, value in tags)
-    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + bytes(128 - 122) + b"\xff\xf0\0")
+    path.write_bytes(
+        b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + bytes(128 - 122) + b"\xff\xf0\0"
+    )
 
 
 def test_white_is_white_in_twelve_bits(tmp_path: Path) -> None:
@@ -124,7 +126,9 @@ def test_postscript_under_the_name_of_a_photograph_is_not_run(tmp_path: Path, mo
 
     called: list[object] = []
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given, **_: called.append(given))
-    (tmp_path / "photo.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
+    (tmp_path / "photo.jpg").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+    )
     for read in (open_image, lambda path: problem_of(path, "decode")):
         try:
             assert "unreadable" in str(read(tmp_path / "photo.jpg"))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from iqaloss._errors import check_device
 from iqaloss._processes import Ranks
+from iqaloss._text import storable
 from iqaloss.data.images import open_image, to_bytes_tensor
 from iqaloss.data.sources import Item, Source
 from iqaloss.evaluation.scoring.score_files import Row, ScoreFiles, fingerprint
@@ -148,7 +149,9 @@ def _conditions(scorer: Scorer, items: Sequence[Item]) -> dict[str, Any]:
 def _row(
     item: Item, score: float | None = None, dimensions: Mapping[str, float] | None = None, error: str | None = None
 ) -> Row:
-    return Row(item.key, score, dimensions, item.target, item.group, error)
+    return Row(
+        storable(item.key), score, dimensions, item.target, item.group, None if error is None else storable(error)
+    )
 
 
 def score_source(

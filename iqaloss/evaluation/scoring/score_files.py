@@ -16,7 +16,7 @@ from iqaloss.data.sources import Item
 from iqaloss.data.tables import parquet_module
 
 FORMAT = "1"
-_DIGEST = b"iqaloss.digest"
+_DIGEST, _LABELS = b"iqaloss.digest", b"iqaloss.labels"
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,24 @@ def fingerprint(scorer: nn.Module) -> str:
 
 
 def digest_of(items: Sequence[Item]) -> str:
-    """Returns a digest of the images of a file: their names, and size and time of the files that they come from."""
-    digest, stamps = hashlib.sha256(), dict[Path | None, str]()
+    """Returns a digest of what the scores of a file were made of.
+
+    That is the names of its images, size and time of the files that they come from, and the prompts.
+    """
+    stamps = dict[Path | None, str]()
     for item in items:
         if item.origin not in stamps:
             stamps[item.origin] = _stamp(item.origin)
-        digest.update(f"{item.key}\0{stamps[item.origin]}\0".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
+    return _digest([(item.key, stamps[item.origin], item.prompt) for item in items])
+
+
+def labels_of(items: Sequence[Item]) -> str:
+    """Returns a digest of what people said of the images of a file."""
+    return _digest([(item.target, item.group) for item in items])
+
+
+def _digest(rows: Sequence[tuple[object, ...]]) -> str:
+    return hashlib.sha256(repr(rows).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _stamp(path: Path | None) -> str:
@@ -64,6 +75,22 @@ def _stamp(path: Path | None) -> str:
         return "" if path is None else "{0.st_size} {0.st_mtime_ns}".format(path.stat())
     except FileNotFoundError:
         return "missing"
+
+
+def _labels(rows: Sequence[Row] | Sequence[Item]) -> dict[str, Any]:
+    import pyarrow as arrow
+
+    return {
+        "target": arrow.array([row.target for row in rows], arrow.float64()),
+        "group": arrow.array([row.group for row in rows], arrow.string()),
+    }
+
+
+def _read_note(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); choose another folder, or delete it with its scores") from error
 
 
 class ScoreFiles:
@@ -88,7 +115,7 @@ class ScoreFiles:
         described = {**run, "format": FORMAT}
         note = self.folder / "run.json"
         if note.is_file():
-            found = json.loads(note.read_text(encoding="utf-8"))
+            found = _read_note(note)
             other = [name for name in described if found.get(name) != described[name]]
             if other:
                 shown = ", ".join(f"{name} {found.get(name)!r}, not {described[name]!r}" for name in other)
@@ -101,12 +128,29 @@ class ScoreFiles:
         return self.folder / f"part-{number:08d}.parquet"
 
     def is_done(self, number: int, items: Sequence[Item]) -> bool:
-        """Whether a file is there and its scores are of these images."""
+        """Whether a file is there and its scores are of these images; human scores and groups are brought up to date.
+
+        A file that cannot be read is not done.
+        """
         path = self.path(number)
         if not path.is_file():
             return False
-        metadata = self._parquet.read_schema(path).metadata or {}
-        return bool(metadata.get(_DIGEST, b"").decode() == digest_of(items))
+        try:
+            metadata = self._parquet.read_schema(path).metadata or {}
+        except (ValueError, OSError):
+            return False
+        if metadata.get(_DIGEST, b"").decode() != digest_of(items):
+            return False
+        if metadata.get(_LABELS, b"").decode() != labels_of(items):
+            self._relabel(number, items)
+        return True
+
+    def _relabel(self, number: int, items: Sequence[Item]) -> None:
+        """Writes what people say now beside the scores of a file, which stay."""
+        table = self._read(number)
+        for name, values in _labels(items).items():
+            table = table.set_column(table.schema.get_field_index(name), name, values)
+        self._write(number, items, table)
 
     def write(self, number: int, items: Sequence[Item], rows: Sequence[Row]) -> None:
         """Writes a file, whole."""
@@ -116,16 +160,35 @@ class ScoreFiles:
         columns: dict[str, Any] = {
             "image": arrow.array([row.image for row in rows], arrow.string()),
             "score": arrow.array([row.score for row in rows], arrow.float32()),
-            "target": arrow.array([row.target for row in rows], arrow.float64()),
-            "group": arrow.array([row.group for row in rows], arrow.string()),
+            **_labels(rows),
             "error": arrow.array([row.error for row in rows], arrow.string()),
         }
         for name in names:
             values = [None if row.dimensions is None else row.dimensions.get(name) for row in rows]
             columns[f"dimension.{name}"] = arrow.array(values, arrow.float32())
-        table = arrow.table(columns).replace_schema_metadata({_DIGEST: digest_of(items).encode()})
+        self._write(number, items, arrow.table(columns))
+
+    def _write(self, number: int, items: Sequence[Item], table: Any) -> None:
+        digests = {_DIGEST: digest_of(items).encode(), _LABELS: labels_of(items).encode()}
         with replacing(self.path(number)) as temporary:
-            self._parquet.write_table(table, temporary)
+            self._parquet.write_table(table.replace_schema_metadata(digests), temporary)
+
+    def _read(self, number: int, columns: Sequence[str] | None = None) -> Any:
+        path = self.path(number)
+        try:
+            return self._parquet.read_table(path, columns=columns)
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged ({error}); delete it, and the same command makes it anew") from error
+
+    def trim(self, count: int) -> list[Path]:
+        """Removes what the first ``count`` files do not need, when no process writes any more; returns the scores.
+
+        That is scores of images that are no longer in the source, and what killed runs left half written.
+        """
+        stale = [path for path in self.folder.glob("part-*.parquet") if path.name >= self.path(count).name]
+        for path in [*stale, *self.folder.glob(".part-*.tmp.parquet"), *self.folder.glob(".run.*.tmp.json")]:
+            path.unlink(missing_ok=True)
+        return stale
 
     def read(self, count: int, columns: Sequence[str] | None = None) -> Iterator[dict[str, list[Any]]]:
         """Yields the columns of each of the first ``count`` files.
@@ -134,7 +197,7 @@ class ScoreFiles:
             FileNotFoundError: If a file is missing.
         """
         for number in range(count):
-            yield self._parquet.read_table(self.path(number), columns=columns).to_pydict()
+            yield self._read(number, columns).to_pydict()
 
     def errors(self, count: int) -> Iterator[tuple[str, str]]:
         """Yields the images that could not be scored, each with the reason."""

@@ -139,11 +139,14 @@ def load_manifest(spec: DataSpec, library: Library | None = None) -> Manifest:
         splits=None if spec.split is None else [spec.split],
         scale=spec.scale,
         lower_is_better=spec.lower_is_better,
+        score_column=spec.score_column,
         skip_bad=spec.skip_bad,
         library=library,
     )
     if spec.share is not None:
         manifest = split_manifest(manifest, spec.shares, spec.split_seed)[spec.share]
+    # Only now: data sets with other targets must split the same rows, or their shares would overlap.
+    manifest = manifest.with_target(spec.target, spec.skip_bad)
     return manifest if spec.limit is None else manifest.subset(range(min(spec.limit, len(manifest))))
 
 

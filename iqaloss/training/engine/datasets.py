@@ -8,6 +8,7 @@ from itertools import islice
 import torch
 
 from iqaloss.data.library import Library
+from iqaloss.data.manifest import Manifest
 from iqaloss.training.engine.data import (
     Item,
     PickedData,
@@ -61,9 +62,16 @@ class DataSets:
 
     def skipped(self) -> dict[str, int]:
         """Returns how many bad rows each rated set goes on without."""
-        rated = {name: data for name, data in self.train.items() if isinstance(data, RatedImages)}
-        rated.update((name, data) for name, (_, data) in self.validation.items())
-        return {name: len(data.manifest.skipped) for name, data in rated.items()}
+        return {name: len(manifest.skipped) for name, manifest in self.manifests().items()}
+
+    def taken(self) -> list[str]:
+        """Returns which column of each table the human scores are and which end of it is good, each said once."""
+        return list(dict.fromkeys(rows.taken for rows in self.manifests().values() if rows.taken))
+
+    def manifests(self) -> dict[str, Manifest]:
+        """Returns the rows of every rated set, by its name."""
+        rated = {name: data.manifest for name, data in self.train.items() if isinstance(data, RatedImages)}
+        return rated | {name: data.manifest for name, (_, data) in self.validation.items()}
 
     def open(self, step: int) -> DataSets:
         """Starts the loaders so that the next batch is that of ``step``."""

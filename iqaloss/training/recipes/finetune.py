@@ -23,6 +23,7 @@ def finetune_recipe(
     crop: int = 224,
     layout: str | None = None,
     lower_is_better: bool | None = None,
+    score_column: str | None = None,
     skip_bad: bool = False,
     changes: Sequence[str] = (),
 ) -> Recipe:
@@ -41,6 +42,7 @@ def finetune_recipe(
         crop: Side of the random crops; smaller images are enlarged.
         layout: Name of a folder's layout; recognised by default.
         lower_is_better: Whether a low score in the table means a good image; by default for a column named ``dmos``.
+        score_column: Name of the table's column of human scores; found by its name by default.
         skip_bad: Whether bad rows are left out.
         changes: Changes to the recipe, such as ``"run.ema=0.999"``.
 
@@ -59,6 +61,7 @@ def finetune_recipe(
         "shares": {"train": 1.0 - validation, "val": validation},
         "layout": layout,
         "lower_is_better": lower_is_better,
+        "score_column": score_column,
         "skip_bad": skip_bad,
     }
     cropped = {"crop": crop, "random": True, "flip": 0.5, "small": "resize"}

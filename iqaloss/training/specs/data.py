@@ -29,6 +29,7 @@ class DataSpec:
         head: Which head of the model learns it, where a task has several.
         scale: What the scores (and dimensions) span, when it is not what the table or layout says.
         lower_is_better: Whether a low score in the table means a good image; by default for a column named ``dmos``.
+        score_column: Name of the table's column of human scores; found by its name by default.
         batch_size: Images in one step, over all processes.
         weight: Factor of this data set's loss.
         transform: What happens to an image.
@@ -49,6 +50,7 @@ class DataSpec:
     head: str | None = None
     scale: Scale | None = None
     lower_is_better: bool | None = None
+    score_column: str | None = None
     batch_size: int = 1
     weight: float = 1.0
     transform: Transform = field(default_factory=Transform)

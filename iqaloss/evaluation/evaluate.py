@@ -156,8 +156,7 @@ def evaluate(
 
 def bad_images(source: str, left_out: tuple[tuple[str, str], ...], shown: int = 20) -> str:
     """Returns the message that lists images which could not be scored."""
-    plural = "s" * (len(left_out) != 1)
-    lines = [f"{source}: {len(left_out)} image{plural} could not be scored (--skip-bad goes on without):"]
+    lines = [f"{source}: {len(left_out)} images could not be scored (--skip-bad goes on without):"]
     lines += [f"  {image}: {error}" for image, error in left_out[:shown]]
     if len(left_out) > shown:
         lines.append(f"  ... and {len(left_out) - shown} more")

@@ -53,7 +53,7 @@ class Locked:
     problem: str
 
 
-def walk_images(folder: Path, left_out: LeftOut | None = None) -> Iterator[Path | Locked]:
+def walk(folder: Path, left_out: LeftOut | None = None) -> Iterator[Path | Locked]:
     """Yields every image file below a folder, in the order of the names; each folder once, whatever links to it.
 
     Args:
@@ -64,6 +64,18 @@ def walk_images(folder: Path, left_out: LeftOut | None = None) -> Iterator[Path 
         OSError: If the folder itself cannot be read.
     """
     yield from _walk(folder, LeftOut() if left_out is None else left_out, {_identity(folder)})
+
+
+def walk_images(folder: Path) -> Iterator[Path]:
+    """Yields every image file below a folder as :func:`walk` does.
+
+    Raises:
+        PermissionError: If a folder below cannot be read.
+    """
+    for found in walk(folder):
+        if isinstance(found, Locked):
+            raise PermissionError(f"{found.path}: {found.problem}")
+        yield found
 
 
 def _walk(folder: Path, left_out: LeftOut, seen: set[tuple[int, int]]) -> Iterator[Path | Locked]:

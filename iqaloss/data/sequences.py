@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
-from iqaloss.data.folders import expand_braces, walk_images
+from iqaloss.data.folders import expand_braces, walk
 from iqaloss.data.parquet import ParquetFiles, holds_images
 from iqaloss.data.shards import Shards
 from iqaloss.data.sources import Chain, Files, Folder, ListFile, Source
@@ -74,7 +74,7 @@ def _in_sequence(path: Path) -> bool:
 
 
 def _holds_pictures(folder: Path) -> bool:
-    return any(isinstance(found, Path) for found in walk_images(folder))
+    return any(isinstance(found, Path) for found in walk(folder))
 
 
 def holds_names(path: Path) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
-from iqaloss.data.folders import LeftOut, Locked, walk_images
+from iqaloss.data.folders import LeftOut, Locked, walk
 from iqaloss.data.tables import Table, read_table
 from iqaloss.data.text_tables import check_width, text_rows, to_float
 from iqaloss.data.vocabulary import counts_degradation, find_roles, missing_column
@@ -113,7 +113,7 @@ class Folder:
 
     def __iter__(self) -> Iterator[Item]:
         self.left_out.clear()
-        for found in walk_images(self.root, self.left_out):
+        for found in walk(self.root, self.left_out):
             if isinstance(found, Locked):
                 yield bad_item(found.path.relative_to(self.root).as_posix() + "/", found.problem, self.root)
             else:

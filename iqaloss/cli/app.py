@@ -7,12 +7,32 @@ import sys
 import typer
 
 from iqaloss._text import shown
-from iqaloss.cli import evaluate, finetune, options, probe, rank, restore, score, scorers, train, tune
+from iqaloss.cli import (
+    bench,
+    cite,
+    compare,
+    doctor,
+    evaluate,
+    explain,
+    finetune,
+    models,
+    options,
+    probe,
+    rank,
+    restore,
+    score,
+    train,
+    tune,
+)
 
 HELP = """
 Frozen image quality models as losses for image restoration.
 
 Score a picture:              iqaloss score photo.png
+
+See where it looks:           iqaloss explain photo.png --out explained.html
+
+Compare folders of results:   iqaloss compare l1 mdiqa --reference truth --out compared
 
 Compare with human scores:    iqaloss evaluate mdiqa-mobile --data scores.csv --images photos
 
@@ -24,9 +44,11 @@ Probe what moves a scorer:    iqaloss probe mdiqa-mobile --clean photos
 
 Rank methods by votes:        iqaloss rank fit votes.csv
 
-See which scorers there are:  iqaloss scorers
+See which scorers there are:  iqaloss models
 
 Train a restoration network:  iqaloss restore train -opt restoration_recipes/msrresnet_x4_nr.yml
+
+See what is broken:           iqaloss doctor
 
 Every command explains itself with --help.
 """
@@ -37,7 +59,13 @@ app.add_typer(rank.app, name="rank")
 app.command("score")(score.score)
 app.command("evaluate")(evaluate.evaluate)
 app.command("probe")(probe.probe)
-app.command("scorers")(scorers.scorers)
+app.command("compare")(compare.compare)
+app.command("explain")(explain.explain)
+app.command("models")(models.models)
+app.command("scorers")(models.models)
+app.command("bench")(bench.bench)
+app.command("cite")(cite.cite)
+app.command("doctor")(doctor.doctor)
 app.command("train")(train.train)
 app.command("finetune")(finetune.finetune)
 app.command("tune")(tune.tune)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    scorers: Annotated[list[str], typer.Argument(metavar="SCORER...", help="Names out of `iqaloss scorers`.")],
+    scorers: Annotated[list[str], typer.Argument(metavar="SCORER...", help="Names out of `iqaloss models`.")],
     data: Annotated[
         list[str],
         typer.Option(help=f"{options.DATA_HELP}; or shards. May be repeated."),

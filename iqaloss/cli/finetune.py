@@ -11,7 +11,7 @@ from iqaloss.cli import options
 
 
 def finetune(
-    scorer: Annotated[str, typer.Argument(help="Name of a scorer; iqaloss scorers lists them.")],
+    scorer: Annotated[str, typer.Argument(help="Name of a scorer; iqaloss models lists them.")],
     data: Annotated[Path, typer.Option(help=f"{options.DATA_HELP}.")],
     images: options.Images = None,
     layout: options.Layout = None,

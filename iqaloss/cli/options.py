@@ -9,7 +9,7 @@ import typer
 
 INSIDE = "default"
 """What `--weights` calls the weights inside the package."""
-SCORER_HELP = "A name out of `iqaloss scorers`."
+SCORER_HELP = "A name out of `iqaloss models`."
 
 Weights = Annotated[
     str | None, typer.Option(help="Checkpoint file or folder; `default`, as without it, is what is inside the package.")

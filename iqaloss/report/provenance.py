@@ -54,7 +54,7 @@ def scorer_digest(name: str, weights: str | Path | None = None) -> str:
         >>> len(scorer_digest("mdiqa-mobile"))
         64
     """
-    if weights is not None:
-        return file_digest(weights)
+    if weights not in (None, "default"):
+        return file_digest(str(weights))
     embedded = entry(name).card.embedded
     return "none" if embedded is None else embedded.sha256

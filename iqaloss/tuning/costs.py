@@ -60,7 +60,8 @@ class _Whole(contextlib.nullcontext[None]):
     parents = frozenset({"Global"})
 
 
-def _counted(function: Callable[[], Any]) -> tuple[int, Any]:
+def counted(function: Callable[[], Any]) -> tuple[int, Any]:
+    """Returns how many floating point operations a function takes, and what it returns."""
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _Whole()  # type: ignore[assignment]
     with counter:
@@ -83,19 +84,20 @@ def measure_step(
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     flops: dict[str, int] = {}
     with torch.random.fork_rng(range(torch.cuda.device_count())):
-        there, pred = _counted(lambda: forward(inputs))
+        there, pred = counted(lambda: forward(inputs))
         pixels = pred.detach().requires_grad_()
         for name, loss in objective.losses.items():
-            flops[name], _ = _counted(lambda loss=loss: torch.autograd.grad(loss(pixels, target), pixels))  # type: ignore[misc]
-        back, _ = _counted(lambda: torch.autograd.grad(pred.mean(), weights, allow_unused=True))
-        _wait(inputs)
+            flops[name], _ = counted(lambda loss=loss: torch.autograd.grad(loss(pixels, target), pixels))  # type: ignore[misc]
+        back, _ = counted(lambda: torch.autograd.grad(pred.mean(), weights, allow_unused=True))
+        finished(inputs)
         start = time.perf_counter()
         total, _terms = objective(forward(inputs), target)
         torch.autograd.grad(total, weights, allow_unused=True)
-        _wait(inputs)
+        finished(inputs)
     return StepCost({"network": there + back, **flops}, time.perf_counter() - start)
 
 
-def _wait(like: Tensor) -> None:
+def finished(like: Tensor) -> None:
+    """Returns when the device of a tensor has done what it was asked for."""
     if like.is_cuda:
         torch.cuda.synchronize(like.device)

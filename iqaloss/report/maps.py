@@ -18,7 +18,8 @@ def colored(heat: Tensor) -> Image.Image:
         >>> colored(torch.zeros(4, 6)).size
         (6, 4)
     """
-    places, colors = zip(*STOPS)
+    places = [place for place, _ in STOPS]
+    colors = [color for _, color in STOPS]
     values = heat.clamp(0.0, 1.0).numpy()
     channels = [np.interp(values, places, [color[channel] for color in colors]) for channel in range(3)]
     return Image.fromarray(np.stack(channels, axis=-1).round().astype(np.uint8))

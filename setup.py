@@ -21,6 +21,8 @@ EXTRAS = {
     "text": ["tokenizers>=0.19"],
     "serve": ["starlette>=0.40", "uvicorn>=0.30"],
     "tune": ["spandrel>=0.4", "peft>=0.12"],
+    "lightning": ["lightning>=2.2"],
+    "torchmetrics": ["torchmetrics>=1.3"],
     "panel": ["lpips>=0.1.4", "DISTS_pytorch>=0.1"],
 }
 EXTRAS["dev"] = [

@@ -15,10 +15,11 @@ EXTRAS = {
     "train": ("accelerate", "tensorboard", "scipy", "pyarrow", "openpyxl"),
     "tune": ("spandrel", "peft"),
     "plot": ("matplotlib", "skimage"),
-    "export": ("onnx", "onnxruntime", "onnxscript"),
     "clip": ("open_clip",),
     "text": ("tokenizers",),
     "serve": ("starlette", "uvicorn"),
+    "lightning": ("lightning",),
+    "torchmetrics": ("torchmetrics",),
     "panel": ("lpips", "DISTS_pytorch"),
     "basicsr": ("basicsr",),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -14,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from iqaloss.integrations import neosr, trainner
 from iqaloss.integrations.basicsr import register
 from iqaloss.integrations.basicsr.losses import GROUP
 from iqaloss.integrations.pyiqa import wrap
@@ -63,6 +65,70 @@ def named_losses_of_basicsr(**options: Any) -> nn.Module:
     return basicsr_losses().build_loss({"type": GROUP, "losses": {"mine": {**_from_file(), **options}}})
 
 
+class Registry(dict[str, Callable[..., nn.Module]]):
+    """What traiNNer's and neosr's registries do of what we ask: they take a builder by its name, once."""
+
+    def __init__(self, *, lower: bool) -> None:
+        super().__init__()
+        self.lower = lower
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(str(name).lower() if self.lower else name)
+
+    def register(self, build: Callable[..., nn.Module]) -> None:
+        assert build.__name__ not in self
+        self[build.__name__.lower() if self.lower else build.__name__] = build
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name.lower() if self.lower else name]
+
+
+def registry_of(framework: str) -> Any:
+    """A framework's own registry where IQALOSS_TRAINNER or IQALOSS_NEOSR names its tree, and a stand-in elsewhere."""
+    tree = os.environ.get(f"IQALOSS_{framework.upper()}")
+    if tree is None:
+        return Registry(lower=framework == "traiNNer")
+    path = Path(tree) / framework / "utils" / "registry.py"  # without the packages around it, which need many others
+    spec = importlib.util.spec_from_file_location(f"{framework}_registry", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.LOSS_REGISTRY
+
+
+@functools.cache
+def registered(framework: str) -> Any:
+    adapter = {"traiNNer": trainner, "neosr": neosr}[framework]
+    registry = registry_of(framework)
+    adapter.register(registry)
+    adapter.register(registry)  # again, as a script that is run twice does
+    return registry
+
+
+def loss_of_trainner(**options: Any) -> nn.Module:
+    given = {**_from_file(), **options}
+    return registered("traiNNer").get(given.pop("type"))(**given)
+
+
+def value_in_trainner(module: nn.Module, pred: Tensor, target: Tensor) -> Tensor:
+    """What its sr_model adds to the generator's loss."""
+    total = torch.zeros(())
+    loss = module(pred, target)
+    weight = abs(module.loss_weight)  # type: ignore[arg-type]
+    if not isinstance(loss, dict):
+        return total + loss * weight
+    for value in loss.values():
+        if value > 0:
+            total = total + value * weight
+    return total
+
+
+def loss_of_neosr(**options: Any) -> nn.Module:
+    given = {**_from_file(), **options}
+    return registered("neosr").get(given.pop("type"))(**given)
+
+
 class Blur(nn.Module):
     """A made-up metric with the surface of pyiqa's: how far two smoothed images are apart."""
 
@@ -109,6 +175,8 @@ ADAPTERS = (
     Adapter("torch", module_of_torch, whole, plain),
     Adapter("basicsr-slot", perceptual_slot_of_basicsr, first, plain),
     Adapter("basicsr-named", named_losses_of_basicsr, first, plain),
+    Adapter("trainner", loss_of_trainner, value_in_trainner, plain),
+    Adapter("neosr", loss_of_neosr, whole, plain),
     Adapter("pyiqa-made-up", wrapped(made_up_metric), whole, lambda a, b: made_up_metric().net(a, b).mean() / 2),
     Adapter("pyiqa-ssim", wrapped(real_metric), whole, lambda a, b: 1 - real_metric().net(a, b).mean()),
 )

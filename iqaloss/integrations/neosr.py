@@ -8,6 +8,7 @@ into ``dists_opt`` or ``fdl_opt``, whose names alone differ.
 
 from __future__ import annotations
 
+import importlib
 import runpy
 import sys
 from collections.abc import Callable
@@ -47,7 +48,7 @@ def register(registry: Any = None) -> None:
     """
     if registry is None:
         try:
-            from neosr.utils.registry import LOSS_REGISTRY as registry
+            registry = importlib.import_module("neosr.utils.registry").LOSS_REGISTRY
         except ImportError as error:
             raise ImportError(f"neosr cannot be imported; run this in its folder ({error})") from error
     for name, build in builders().items():

@@ -9,6 +9,7 @@ are not above zero.
 
 from __future__ import annotations
 
+import importlib
 import runpy
 import sys
 from collections.abc import Callable
@@ -89,7 +90,7 @@ def register(registry: Any = None) -> None:
     """
     if registry is None:
         try:
-            from traiNNer.utils.registry import LOSS_REGISTRY as registry
+            registry = importlib.import_module("traiNNer.utils.registry").LOSS_REGISTRY
         except ImportError as error:
             raise ImportError(f"traiNNer-redux cannot be imported; run this in its folder ({error})") from error
     for name, build in builders().items():

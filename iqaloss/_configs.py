@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -79,9 +80,12 @@ def _convert_union(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
 def _convert_plain(hint: Any, value: Any, where: str) -> Any:
     if hint is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
         try:
-            return float(value)  # YAML reads 1e-4 as text
-        except ValueError:
+            number = float(value)  # YAML reads 1e-4 as text
+        except (ValueError, OverflowError):
             raise ValueError(f"{where} must be a number, got {value!r}") from None
+        if not math.isfinite(number):
+            raise ValueError(f"{where} must be a finite number, got {value!r}")
+        return number
     fits = isinstance(value, hint) and not (hint is int and isinstance(value, bool))
     if not fits:
         raise ValueError(f"{where} must be of type {hint.__name__}, got {value!r}")

@@ -35,12 +35,52 @@ def check_choice(kind: str, given: str, allowed: Iterable[str]) -> str:
     return given
 
 
+def check_number(
+    name: str,
+    given: float | None,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+) -> None:
+    """Raises ``ValueError`` for a number that is not finite or lies outside its bounds; None is no number.
+
+    Args:
+        name: What it is.
+        given: The number.
+        least: Smallest allowed value.
+        above: What it must be larger than.
+        most: Largest allowed value.
+        below: What it must be smaller than.
+
+    Example:
+        >>> check_number("lr", -1.0, above=0.0)
+        Traceback (most recent call last):
+        ValueError: lr must be a finite number above 0.0, got -1.0
+    """
+    if given is None:
+        return
+    held = (
+        abs(given) < float("inf")
+        and (least is None or given >= least)
+        and (above is None or given > above)
+        and (most is None or given <= most)
+        and (below is None or given < below)
+    )
+    if not held:
+        bounds = {"of at least": least, "above": above, "of at most": most, "below": below}
+        said = " and ".join(f"{word} {bound}" for word, bound in bounds.items() if bound is not None)
+        raise ValueError(f"{name} must be a finite number {said}, got {given}")
+
+
 def check_device(name: str) -> str:
     """Returns ``name`` when tensors can be made on that device and raises ``ValueError`` otherwise."""
     import torch
 
     try:
-        torch.empty(0, device=name)
+        if torch.empty(0, device=name).is_meta or not name:
+            raise RuntimeError("it holds no numbers")
     except (RuntimeError, AssertionError) as error:  # a build without CUDA asserts
         kinds = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps}
         usable = ["cpu", *(kind for kind, backend in kinds.items() if backend.is_available())]

@@ -72,6 +72,27 @@ class Transform:
             out.append(stacked.flip(-1) if flip else stacked)
         return out
 
+    def problem(self, height: int, width: int, least: int = 1) -> str | None:
+        """Returns why an image of this size cannot be used, or None.
+
+        Args:
+            height: Height of the image.
+            width: Width of the image.
+            least: The smallest side that the result may have.
+
+        Example:
+            >>> Transform(crop=224).problem(100, 300)
+            'an image of 100x300 pixels is smaller than the crop 224x224'
+        """
+        if self.resize is not None:
+            height, width = _resized(height, width, self.resize)
+        if self.crop is not None:
+            rows, columns = self._size()
+            if self.small == "error" and (height < rows or width < columns):
+                return f"an image of {height}x{width} pixels is smaller than the crop {rows}x{columns}"
+            height, width = rows, columns
+        return None if min(height, width) >= least else f"{height}x{width} pixels, sides of {least} are needed"
+
     def _size(self) -> tuple[int, int]:
         crop = self.crop
         return (crop, crop) if isinstance(crop, int) else (crop or (0, 0))
@@ -105,10 +126,15 @@ def _resize(image: Image, size: int | tuple[int, int] | None) -> Image:
 
     if size is None:
         return image
-    if isinstance(size, int):
-        shorter = min(image.size)
-        size = (max(1, round(image.height * size / shorter)), max(1, round(image.width * size / shorter)))
-    return image if image.size == (size[1], size[0]) else image.resize((size[1], size[0]), Resampling.BILINEAR)
+    height, width = _resized(image.height, image.width, size)
+    return image if image.size == (width, height) else image.resize((width, height), Resampling.BILINEAR)
+
+
+def _resized(height: int, width: int, size: int | tuple[int, int]) -> tuple[int, int]:
+    if not isinstance(size, int):
+        return size
+    shorter = min(height, width)
+    return max(1, round(height * size / shorter)), max(1, round(width * size / shorter))
 
 
 class ManifestDataset(Dataset[dict[str, Any]]):

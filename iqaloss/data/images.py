@@ -108,6 +108,13 @@ def opened(content: str | Path | bytes) -> Iterator[Image]:
         yield image
 
 
+def size_of(path: Path) -> tuple[int, int]:
+    """Returns height and width of an image, turned as its camera says, without decoding it."""
+    with opened(path) as image:
+        turned = image.getexif().get(0x0112, 1) >= 5
+        return (image.width, image.height) if turned else (image.height, image.width)
+
+
 def _eight_bits(image: Image, source: Image) -> Image:
     """Returns decoded pixels of any mode as RGB; ``source`` knows the file's format.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from iqaloss._errors import check_choice
-from iqaloss.data.images import open_image, opened
+from iqaloss.data.images import open_image, opened, size_of
 from iqaloss.data.tables import Table, read_table
 
 CHECKS = ("none", "exists", "header", "decode")
@@ -28,6 +28,7 @@ class Library:
     def __init__(self) -> None:
         self._tables: dict[tuple[Path, Callable[[Path], Table]], Table] = {}
         self._problems: dict[tuple[Path, str], str | None] = {}
+        self._sizes: dict[Path, tuple[int, int]] = {}
 
     def table(self, path: Path, read: Callable[[Path], Table] = read_table) -> Table:
         """Returns a table, read when it is first asked for.
@@ -40,6 +41,12 @@ class Library:
         if key not in self._tables:
             self._tables[key] = read(path)
         return self._tables[key]
+
+    def size(self, path: Path) -> tuple[int, int]:
+        """Returns height and width of an image, out of its header."""
+        if path not in self._sizes:
+            self._sizes[path] = size_of(path)
+        return self._sizes[path]
 
     def problem(self, path: Path, check: str) -> str | None:
         """Returns what is wrong with an image file, or None.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -128,6 +130,18 @@ class Manifest:
         """Returns the standard deviations on the scale of :meth:`target`; None where there are none."""
         return None if self.stds is None else self.stds / abs(self.scale.best - self.scale.worst)
 
+    def digest(self) -> str:
+        """Returns a digest of the rows: names, human scores and groups, but not where the images lie."""
+        folders = {str(path.parent) for path in self.images}
+        try:
+            root = os.path.commonpath(folders) if folders else ""
+        except ValueError:  # on several drives, or some of them relative
+            root = ""
+        names = [os.path.relpath(path, root) if root else str(path) for path in self.images]
+        rows = [names, self.groups, self.splits, self.target().tolist()]
+        rows += [[name, self.target(name).tolist()] for name in self.dimensions]
+        return hashlib.sha256(repr(rows).encode("utf-8", "surrogateescape")).hexdigest()
+
     def subset(self, rows: Iterable[int]) -> Manifest:
         """Returns the manifest of the given rows, on the same scale."""
         kept = np.fromiter(rows, dtype=np.int64)
@@ -159,14 +173,27 @@ class Manifest:
             ManifestError: If a row has none and ``skip_bad`` is false.
             ValueError: If there is no such column, or no row has a score of it.
         """
-        found = np.isfinite(self.target(name))
+        missing = np.flatnonzero(~np.isfinite(self.target(name)))
+        return self.without({int(row): f"no {name} score" for row in missing}, skip_bad)
+
+    def without(self, problems: Mapping[int, str], skip_bad: bool = False) -> Manifest:
+        """Returns the manifest without some rows, which join those that were left out before.
+
+        Args:
+            problems: Row to what is wrong with it.
+            skip_bad: Leave them out instead of raising.
+
+        Raises:
+            ManifestError: If there is one and ``skip_bad`` is false, or no other row is left.
+        """
+        if not problems:
+            return self
         lines = self.lines or range(1, len(self) + 1)
-        bad = tuple(
-            BadRow(lines[row], self.images[row].name, f"no {name} score") for row in np.flatnonzero(~found).tolist()
-        )
-        if bad and not (skip_bad and found.any()):
+        bad = tuple(BadRow(lines[row], self.images[row].name, problem) for row, problem in problems.items())
+        if not skip_bad or len(bad) == len(self):
             raise ManifestError(self.name, bad)
-        return replace(self.subset(np.flatnonzero(found)), skipped=(*self.skipped, *bad)) if bad else self
+        kept = self.subset(row for row in range(len(self)) if row not in problems)
+        return replace(kept, skipped=(*self.skipped, *bad))
 
     def with_split(self, *names: str) -> Manifest:
         """Returns the rows of the named official splits.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from iqaloss._files import replacing
 
@@ -23,6 +24,17 @@ def write_state(state: dict[str, Any], path: Path) -> None:
         torch.save({"format": FORMAT, **state}, temporary)
     for leftover in path.parent.glob(f".{path.stem}.*.tmp{path.suffix}"):
         leftover.unlink(missing_ok=True)
+
+
+def check_finite(module: nn.Module, step: int, folder: Path) -> None:
+    """Raises ``ValueError`` for weights that are not finite, before they take the place of a good checkpoint."""
+    values = module.state_dict()
+    bad = [name for name, value in values.items() if value.is_floating_point() and not bool(value.isfinite().all())]
+    if bad:
+        raise ValueError(
+            f"after step {step} {len(bad)} of {len(values)} tensors are not finite, {bad[0]} first; none of it was "
+            f"saved, and {folder} is as it was: lower the learning rate, or set optimizer.clip, and train anew"
+        )
 
 
 def read_state(path: Path) -> dict[str, Any]:

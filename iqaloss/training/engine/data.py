@@ -125,13 +125,18 @@ def _image_files(folder: Path) -> list[Path]:
     return files
 
 
-def load_manifest(spec: DataSpec, library: Library | None = None) -> Manifest:
-    """Reads the rows of a table or a published set that a recipe names.
+def load_manifest(spec: DataSpec, library: Library | None = None, least: int = 1) -> Manifest:
+    """Reads the rows of a table or a published set that a recipe names, all of which can be learnt from.
 
     Args:
-        spec: What to read.
+        spec: What to read. Where bad rows are left out, every image is decoded once to find them.
         library: Remembers what was read before, for several data sets over one table.
+        least: The smallest side that the scorer takes.
+
+    Raises:
+        ManifestError: If rows are bad, those with an image that is too small included.
     """
+    library = library or Library()
     manifest = open_rows(
         spec.data,
         spec.images,
@@ -141,13 +146,23 @@ def load_manifest(spec: DataSpec, library: Library | None = None) -> Manifest:
         lower_is_better=spec.lower_is_better,
         score_column=spec.score_column,
         skip_bad=spec.skip_bad,
+        check="decode" if spec.skip_bad else "header",
         library=library,
     )
     if spec.share is not None:
         manifest = split_manifest(manifest, spec.shares, spec.split_seed)[spec.share]
     # Only now: data sets with other targets must split the same rows, or their shares would overlap.
-    manifest = manifest.with_target(spec.target, spec.skip_bad)
+    manifest = _large_enough(manifest.with_target(spec.target, spec.skip_bad), spec, library, least)
     return manifest if spec.limit is None else manifest.subset(range(min(spec.limit, len(manifest))))
+
+
+def _large_enough(manifest: Manifest, spec: DataSpec, library: Library, least: int) -> Manifest:
+    def problem(row: int) -> str | None:
+        size = library.size(manifest.images[row])
+        return next((told for each in transforms if (told := each.problem(*size, least=least))), None)
+
+    transforms = (spec.transform, *spec.versions.values())
+    return manifest.without({row: told for row in range(len(manifest)) if (told := problem(row))}, spec.skip_bad)
 
 
 class _Batches:

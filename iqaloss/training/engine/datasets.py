@@ -9,6 +9,7 @@ import torch
 
 from iqaloss.data.library import Library
 from iqaloss.data.manifest import Manifest
+from iqaloss.scorers.registry import entry
 from iqaloss.training.engine.data import (
     Item,
     PickedData,
@@ -34,9 +35,9 @@ class DataSets:
     def __init__(self, recipe: Recipe, shards: Shards, device: torch.device) -> None:
         self.recipe, self.shards = recipe, shards
         self.pin = device.type == "cuda"
-        data, library = recipe.data, Library()
+        data, library, least = recipe.data, Library(), entry(recipe.scorer.name).card.min_side
         self.train: dict[str, PickedData] = {
-            spec.name: RatedImages(load_manifest(spec, library), spec) for spec in data.train
+            spec.name: RatedImages(load_manifest(spec, library, least), spec) for spec in data.train
         }
         sizes = {spec.name: spec.batch_size for spec in data.train}
         if data.methods is not None:
@@ -51,9 +52,15 @@ class DataSets:
             for number, (name, source) in enumerate(self.train.items())
         ]
         self.validation: dict[str, tuple[DataSpec, RatedImages]] = {
-            spec.name: (spec, RatedImages(load_manifest(spec, library), spec)) for spec in data.validation
+            spec.name: (spec, RatedImages(load_manifest(spec, library, least), spec)) for spec in data.validation
         }
+        for name, (_, held) in self.validation.items():
+            _check_can_choose(name, held)
         self._loaders: dict[str, Iterator[Item]] = {}
+
+    def digests(self) -> dict[str, str]:
+        """Returns a digest of the rows of every rated set: a training that resumes must see the same."""
+        return {name: manifest.digest() for name, manifest in self.manifests().items()}
 
     @property
     def epoch_steps(self) -> int:
@@ -108,3 +115,13 @@ class DataSets:
         names = tuple(plan.name for plan in self.plans if plan.number in chosen)
         together: list[tuple[str, ...]] = [(name,) for name in names] if self.recipe.data.sequential else [names]
         return together * self.shards.passes
+
+
+def _check_can_choose(name: str, held: RatedImages) -> None:
+    """Raises ``ValueError`` for validation images that no correlation can be taken of."""
+    if len(held) < 2 or bool((held.targets == held.targets[0]).all()):
+        what = f"{len(held)} image{'s' * (len(held) != 1)}" + " of one score" * (len(held) > 1)
+        raise ValueError(
+            f"the validation set {name!r} holds {what}, of which no correlation can be taken to choose the best "
+            "checkpoint by; hold out more (--validation 0.5, say), or add images"
+        )

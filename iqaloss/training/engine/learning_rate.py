@@ -8,13 +8,14 @@ from iqaloss.training.schedules import pmt_learning_rate, warmup_cosine
 from iqaloss.training.specs.run import ScheduleSpec
 
 
-def factor(schedule: ScheduleSpec, step: int, epoch_steps: int) -> float:
+def factor(schedule: ScheduleSpec, step: int, epoch_steps: int, total: int | None = None) -> float:
     """Returns the factor of the learning rate at a step.
 
     Args:
         schedule: The schedule.
         step: The step, from 0, counted from the last fresh start of the optimiser.
         epoch_steps: Steps of an epoch.
+        total: Steps of the whole training, which a schedule without a period needs.
 
     Example:
         >>> factor(ScheduleSpec("cosine", unit="step", period=2), 1, 10)
@@ -23,13 +24,15 @@ def factor(schedule: ScheduleSpec, step: int, epoch_steps: int) -> float:
     in_epochs = schedule.unit == "epoch"
     if schedule.name == "constant":
         return 1.0
+    whole = max(1, total or 1)
+    period = schedule.period or (-(-whole // epoch_steps) if in_epochs else whole)
     if schedule.name == "warmup_cosine":
         scale = epoch_steps if in_epochs else 1
-        return warmup_cosine(step, warmup=schedule.warmup * scale, horizon=schedule.period * scale)
+        return warmup_cosine(step, warmup=schedule.warmup * scale, horizon=period * scale)
     time = step // epoch_steps if in_epochs else step
     if schedule.name == "tenfold":
         return pmt_learning_rate(time, 1.0)
-    return round(cosine(time, schedule.period, skip_zero=schedule.skip_zero), 12)
+    return round(cosine(time, period, skip_zero=schedule.skip_zero), 12)
 
 
 def cosine(time: int, period: int, *, skip_zero: bool = False) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +25,10 @@ _MAY_CHANGE = (
     "title",
     "source",
     "data.workers",
+    "data.train.data",  # the digest of the rows tells another table from a moved one
+    "data.train.images",
+    "data.validation.data",
+    "data.validation.images",
     "run.steps",
     "run.epochs",
     "run.validate_every",
@@ -46,13 +51,16 @@ class Stateful(Protocol):
         """Takes up a state."""
 
 
-def training_state(recipe: Recipe, state: TrainState, holders: Mapping[str, Stateful]) -> dict[str, Any]:
-    """Returns all there is to write: the recipe, the position, every holder, every rank's random state.
+def training_state(
+    recipe: Recipe, state: TrainState, holders: Mapping[str, Stateful], rows: Mapping[str, str]
+) -> dict[str, Any]:
+    """Returns all there is to write: the recipe, the position, the rows, every holder, every rank's random state.
 
     Called by all processes, since the random states come from all of them.
     """
     return {
         "recipe": json.dumps(dataclasses.asdict(recipe)),
+        "rows": dict(rows),
         **{name: getattr(state, name) for name in _KEPT},
         **{name: holder.state_dict() for name, holder in holders.items()},
         "random": gather_objects(random_state()),
@@ -66,7 +74,9 @@ def write_last(state: dict[str, Any], path: Path, accelerator: Any) -> None:
     accelerator.wait_for_everyone()
 
 
-def restore(path: Path, recipe: Recipe, state: TrainState, holders: Mapping[str, Stateful]) -> TrainState:
+def restore(
+    path: Path, recipe: Recipe, state: TrainState, holders: Mapping[str, Stateful], rows: Mapping[str, str]
+) -> TrainState:
     """Gives every holder what it had when the file was written, and returns where the training stood.
 
     With another number of processes than before, the random states of dropout are seeded anew from the seed and
@@ -77,15 +87,22 @@ def restore(path: Path, recipe: Recipe, state: TrainState, holders: Mapping[str,
         recipe: The recipe that goes on.
         state: The state of a training with this recipe that has not begun.
         holders: What changes while a training goes on, by name.
+        rows: Digest of the rows of each rated set.
 
     Raises:
         FileNotFoundError: If there is no state.
-        ValueError: If it belongs to another recipe; names the fields that differ.
+        ValueError: If it belongs to another recipe or to other rows; names the fields or sets that differ.
     """
     saved = read_state(path)
     differing = differences(json.loads(saved["recipe"]), json.loads(json.dumps(dataclasses.asdict(recipe))))
     if differing:
         raise ValueError(f"{path} was made with another recipe: {'; '.join(differing)}")
+    other = [name for name, digest in rows.items() if saved.get("rows", {}).get(name) != digest]
+    if other:
+        raise ValueError(
+            f"{path} was made with other rows of {', '.join(other)}: images, scores or groups of the table changed, so "
+            "that the split and the best score of before do not hold; put them back, or train into another folder"
+        )
     for name, holder in holders.items():
         holder.load_state_dict(saved[name])
     rank, ranks = world()
@@ -98,10 +115,13 @@ def restore(path: Path, recipe: Recipe, state: TrainState, holders: Mapping[str,
 
 def differences(old: Any, new: Any, where: str = "") -> list[str]:
     """Returns the fields in which two recipes differ, but for those that may change."""
-    if where in _MAY_CHANGE:
+    if re.sub(r"\.\d+", "", where) in _MAY_CHANGE:
         return []
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         names = [*old, *(name for name in new if name not in old)]
         found = [differences(old.get(name), new.get(name), f"{where}.{name}".lstrip(".")) for name in names]
+        return [line for lines in found for line in lines]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        found = [differences(*pair, f"{where}.{number}") for number, pair in enumerate(zip(old, new))]
         return [line for lines in found for line in lines]
     return [] if old == new else [f"{where} was {old!r}, is {new!r}"]

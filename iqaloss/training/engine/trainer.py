@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from iqaloss._errors import missing_package
+from iqaloss._files import locked
 from iqaloss.scorers import checkpoints
 from iqaloss.training.engine.building import build_optimizer, build_task
-from iqaloss.training.engine.checkpointing import BEST, LAST, STATE, seed_everything
+from iqaloss.training.engine.checkpointing import BEST, LAST, STATE, check_finite, seed_everything
 from iqaloss.training.engine.collective import gather_with_gradient
 from iqaloss.training.engine.data import to_device
 from iqaloss.training.engine.datasets import DataSets
@@ -94,7 +95,7 @@ class Trainer:
             self.average.to(self.accelerator.device)
         seed_everything(recipe.run.seed, rank + 1)
         if resume:
-            self.state = restore(self.out / STATE, self.recipe, self.state, self.holders)
+            self.state = restore(self.out / STATE, recipe, self.state, self.holders, self.datasets.digests())
             self.task.configure(self.state.step)
         self.reporter = Reporter(
             self.out, total=self.state.total, title=recipe.scorer.name, bar=bar, active=self.accelerator.is_main_process
@@ -107,17 +108,25 @@ class Trainer:
         run = self.recipe.run
         validate_every = run.validate_every or self.state.epoch_steps
         save_every = run.save_every or validate_every
-        with self.reporter.start(self.state.step), contextlib.closing(self.datasets.open(self.state.step)):
+        main = self.accelerator.is_main_process
+        with (
+            locked(self.out, main),
+            self.reporter.start(self.state.step),
+            contextlib.closing(self.datasets.open(self.state.step)),
+        ):
             plan = islice(turns(self.datasets.plans, self.recipe.data.draw, run.seed), self.state.step, None)
             while not self.state.ended:
                 values = self.advance(next(plan))
                 step, ends = self.state.step, self.state.ended
                 self.reporter.step(step, values)
+                saves = ends or step % save_every == 0
+                if saves or step % validate_every == 0:
+                    check_finite(self.task, step, self.out)
                 if self.recipe.data.validation and (ends or step % validate_every == 0):
                     self.validate()
                 if ends:
                     self.save_scorer(LAST)
-                if ends or step % save_every == 0:
+                if saves:
                     write_last(self.snapshot(), self.out / STATE, self.accelerator)
         return self.out / (BEST if self.recipe.data.validation else LAST)
 
@@ -134,7 +143,7 @@ class Trainer:
 
     def snapshot(self) -> dict[str, Any]:
         """Returns all that is needed to go on from here; called by all processes."""
-        return training_state(self.recipe, self.state, self.holders)
+        return training_state(self.recipe, self.state, self.holders, self.datasets.digests())
 
     def advance(self, chosen: dict[int, int]) -> dict[str, float]:
         """Takes one optimiser step on the data sets whose turn it is; returns the loss terms."""
@@ -144,7 +153,7 @@ class Trainer:
             self.optimizer.state.clear()
             self.state = self.state.restarted()
         counted = step - self.state.fresh_at if self.task.restarts_schedule else step
-        rate = recipe.optimizer.lr * factor(recipe.schedule, counted, self.state.epoch_steps)
+        rate = recipe.optimizer.lr * factor(recipe.schedule, counted, self.state.epoch_steps, self.state.total)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.model.train()

@@ -76,6 +76,6 @@ def finetune_recipe(
         "run": {"epochs": epochs},
         "losses": {"nin": 1.0, "mse": 1.0},
         "optimizer": {"name": "adamw", "lr": lr, "weight_decay": 1e-5},
-        "schedule": {"name": "cosine", "unit": "epoch", "period": epochs},
+        "schedule": {"name": "cosine", "unit": "epoch", "period": None},
     }
     return recipe_from(values, changes, "fine-tuning")

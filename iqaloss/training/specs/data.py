@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from iqaloss._errors import check_choice
+from iqaloss._errors import check_choice, check_number
 from iqaloss.data.dataset import Transform
 from iqaloss.data.scales import Scale
 
@@ -63,6 +63,9 @@ class DataSpec:
             raise ValueError(f"{self.name}: shares and share go together")
         if self.share is not None:
             check_choice("share", self.share, self.shares)
+        check_number(f"batch_size of {self.name}", self.batch_size, least=1)
+        check_number(f"limit of {self.name}", self.limit, least=1)
+        check_number(f"split_seed of {self.name}", self.split_seed, least=0)
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ class Data:
 
     def __post_init__(self) -> None:
         check_choice("draw", self.draw, DRAWS)
+        check_number("workers", self.workers, least=0)
         for kind, datasets in (("train", self.train), ("validation", self.validation)):
             names = [dataset.name for dataset in datasets]
             if len(set(names)) < len(names):

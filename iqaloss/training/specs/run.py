@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from iqaloss._errors import check_choice
+from iqaloss._errors import check_choice, check_number
 
 PRECISIONS = ("no", "bf16", "fp16")
 
@@ -20,6 +20,9 @@ class OptimizerSpec:
 
     def __post_init__(self) -> None:
         check_choice("optimizer", self.name, ("adam", "adamw", "sgd"))
+        check_number("lr", self.lr, above=0.0)
+        check_number("weight_decay", self.weight_decay, least=0.0)
+        check_number("clip", self.clip, above=0.0)
 
 
 @dataclass(frozen=True)
@@ -31,20 +34,22 @@ class ScheduleSpec:
             ``"tenfold"`` (PMT-IQA's: a tenth every six epochs).
         unit: Whether ``period`` and ``warmup`` count ``"epoch"``s or ``"step"``s; in epochs the factor moves once
             an epoch, but for ``warmup_cosine``, which moves at every step.
-        period: Length of the cosine's fall, or the horizon after a warm-up.
+        period: Length of the cosine's fall, or the horizon after a warm-up; None for the whole training.
         warmup: Length of the linear rise.
         skip_zero: Whether the point at which the cosine is 0 is jumped over, as SR-IQA's code does.
     """
 
     name: str = "constant"
     unit: str = "epoch"
-    period: int = 50
+    period: int | None = 50
     warmup: int = 0
     skip_zero: bool = False
 
     def __post_init__(self) -> None:
         check_choice("schedule", self.name, ("constant", "cosine", "warmup_cosine", "tenfold"))
         check_choice("unit", self.unit, ("epoch", "step"))
+        check_number("period", self.period, least=1)
+        check_number("warmup", self.warmup, least=0)
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class RunSpec:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("give either steps or epochs")
         for name in ("steps", "epochs", "epoch_steps", "accumulate", "validate_every", "save_every"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+            check_number(name, getattr(self, name), least=1)
+        check_number("seed", self.seed, least=0, most=2**63 - 1)
+        check_number("ema", self.ema, above=0.0, below=1.0)
+        check_number("dropout", self.dropout, least=0.0, most=1.0)

@@ -68,4 +68,4 @@ class Ranks:
 
         if name == "cuda" or (name is None and torch.cuda.is_available()):
             return f"cuda:{self.local % max(1, torch.cuda.device_count() or self.world)}"
-        return name or "cpu"
+        return "cpu" if name is None else name

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -14,14 +17,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after ``iqaloss``; those of the shell by default.
 
     Returns:
-        The exit status: 0, or 2 where something that was given is wrong, or 1.
+        The exit status: 0, or 2 where something that was given is wrong, or 1; 130 or 143 where it was stopped.
 
     Example:
         >>> main(["scorers"])  # doctest: +SKIP
     """
+    words = sys.argv[1:] if arguments is None else list(arguments)
     if any(importlib.util.find_spec(package) is None for package in ("typer", "rich")):
         sys.stderr.write("the command line needs typer and rich: pip install 'iqaloss[cli]'\n")
         return 1
-    from iqaloss.cli.app import run
+    with stoppable() as stopped:
+        try:
+            from iqaloss.cli.app import run
 
-    return run(sys.argv[1:] if arguments is None else list(arguments))
+            status = run(words)
+            if not stopped:
+                return status
+        except BaseException:
+            # Ctrl-C inside an import or a library may come out as an error of that library.
+            if not stopped:
+                raise
+        sys.stderr.write(f"iqaloss: stopped{how_to_go_on(words)}\n")
+        return 128 + stopped[0]
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[list[int]]:
+    """Turns Ctrl-C and SIGTERM into ``KeyboardInterrupt``; yields the list that the signal's number is put into."""
+    stopped: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+
+    def stop(number: int, _: object) -> None:
+        stopped.append(number)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def how_to_go_on(words: Sequence[str]) -> str:
+    """Returns what a person does to go on with a command that was stopped.
+
+    Example:
+        >>> how_to_go_on(["finetune", "mdiqa-mobile"])
+        '; what was saved is whole, and the same command with --resume goes on from there'
+    """
+    if words[:1] in (["train"], ["finetune"], ["tune"]) or words[:2] in (["restore", "train"], ["rank", "calibrate"]):
+        return "; what was saved is whole, and the same command with --resume goes on from there"
+    if words[:1] in (["score"], ["evaluate"]) and any(word.partition("=")[0] == "--out" for word in words):
+        return "; what was written is whole, and the same command goes on from there"
+    return ""

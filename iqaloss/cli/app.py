@@ -84,9 +84,8 @@ def run(arguments: list[str]) -> int:
         return 2
     except typer.Exit as stop:
         return stop.exit_code
-    except typer.Abort:
-        sys.stderr.write("iqaloss: stopped\n")
-        return 130
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
     except Exception as error:
         if not hasattr(error, "show"):  # click's own complaints about the command line know how to show themselves
             raise

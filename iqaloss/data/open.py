@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from iqaloss._errors import check_choice
@@ -14,7 +15,7 @@ from iqaloss.data.manifest import SCORE, Manifest
 from iqaloss.data.rows import assemble
 from iqaloss.data.scales import Scale
 from iqaloss.data.sequences import holds_names, is_sequential, open_images
-from iqaloss.data.sources import Files, Source
+from iqaloss.data.sources import Files, Source, place_of
 from iqaloss.data.tables import SUFFIXES as TABLES
 from iqaloss.data.vocabulary import counts_degradation, find_roles, rivals
 
@@ -122,7 +123,7 @@ def open_rated(
     folder = Path(images) if images is not None else path.parent
     manifest = assemble(
         columns,
-        lambda image: folder / image,
+        partial(place_of, folder),
         name=name or path.stem,
         scale=scale,
         lower_is_better=counts_degradation(score) if lower_is_better is None else lower_is_better,

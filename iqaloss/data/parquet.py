@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from iqaloss.data.sources import Item, itself, target_of
+from iqaloss.data.sources import Item, itself, place_of, target_of
 from iqaloss.data.tables import parquet_module
 from iqaloss.data.vocabulary import find_roles, missing_column
 
@@ -50,7 +50,7 @@ class ParquetFiles:
             name = image.get("path") or name
             image = image.get("bytes") or image.get("path")
         if isinstance(image, str):
-            name, image = image, (self.images or path.parent) / image
+            name, image = image, place_of(self.images or path.parent, image)
         origin = image if isinstance(image, Path) else path
         group, prompt = (None if (cell := values.get(role)) is None else str(cell) for role in ("group", "prompt"))
         return Item(name, partial(itself, image), origin, target, group, prompt)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from iqaloss.data.images import is_picture
-from iqaloss.data.sources import Item, target_of
+from iqaloss.data.sources import Item, bad_item, target_of
 from iqaloss.data.vocabulary import find_roles
 
 _Files = dict[str, Callable[[], bytes]]
@@ -33,33 +34,69 @@ def read_shard(path: Path) -> Iterator[Item]:
     """Yields the images of a shard in order; the files of a sample stand next to each other.
 
     Of a plain tar file only the headers are read, the images when they are asked for; a compressed one is read whole.
+    Where a file ends before its archive does, the images before that place are followed by a bad item.
 
     Raises:
         ValueError: If the file is no tar file, or a label cannot be read.
     """
-    compressed = not path.name.endswith(".tar")
+    base, files, found = "", _Files(), 0
     try:
-        with tarfile.open(path, "r|*" if compressed else "r:") as tar:
-            base, files = "", _Files()
-            for member in tar:
-                # The list that the module keeps of all members would grow with the shard.
-                tar.members = []  # type: ignore[attr-defined]
-                if not member.isfile():
-                    continue
-                folder, _, name = member.name.rpartition("/")
-                this = f"{folder}/{name.partition('.')[0]}"
-                if this != base and files:
-                    yield from _samples(path, files)
-                    files = _Files()
-                base = this
-                if compressed:
-                    stream = tar.extractfile(member)
-                    files[member.name] = partial(_given, stream.read() if stream is not None else b"")
-                else:
-                    files[member.name] = partial(_range, path, member.offset_data, member.size)
-            yield from _samples(path, files)
-    except tarfile.TarError as error:
-        raise ValueError(f"cannot read the shard {path}: {error}") from error
+        for name, read in _members(path):
+            found += 1
+            folder, _, last = name.rpartition("/")
+            this = f"{folder}/{last.partition('.')[0]}"
+            if this != base and files:
+                yield from _samples(path, files)
+                files = _Files()
+            base = this
+            files[name] = read
+    except _DAMAGE as error:
+        if not found:
+            raise ValueError(f"cannot read the shard {path}: {error}") from error
+        # The sample that was being read lacks a file, or a piece of one.
+        yield bad_item(f"{path.name}/{base.lstrip('/')}", f"the shard {path} is cut or damaged here: {error}", path)
+        return
+    yield from _samples(path, files)
+
+
+_DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error)
+
+
+def _members(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Yields the files of a tar file, each with what reads it.
+
+    Raises:
+        tarfile.TarError: If it ends before the archive does.
+    """
+    if not path.name.endswith(".tar"):
+        with tarfile.open(path, "r|*") as tar:
+            for member in _files_of(tar):
+                stream = tar.extractfile(member)
+                yield member.name, partial(_given, stream.read() if stream is not None else b"")
+            _check_ended(tar.fileobj.read(tarfile.BLOCKSIZE))  # type: ignore[union-attr]
+        return
+    size = path.stat().st_size
+    with tarfile.open(path, "r:") as tar, path.open("rb") as file:
+        for member in _files_of(tar):
+            if member.offset_data + member.size > size:
+                raise tarfile.ReadError(f"{member.name} ends at byte {member.offset_data + member.size} of {size}")
+            yield member.name, partial(_range, path, member.offset_data, member.size)
+        file.seek(tar.offset)  # type: ignore[attr-defined]
+        _check_ended(file.read(tarfile.BLOCKSIZE))
+
+
+def _check_ended(block: bytes) -> None:
+    """Raises ``ReadError`` where zeros must close an archive: the module takes the end of the file for its end."""
+    if len(block) < tarfile.BLOCKSIZE or block.strip(b"\0"):
+        raise tarfile.ReadError("the end of the archive is not there")
+
+
+def _files_of(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    for member in tar:
+        # The list that the module keeps of all members would grow with the shard.
+        tar.members = []  # type: ignore[attr-defined]
+        if member.isfile():
+            yield member
 
 
 def _given(content: bytes) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from iqaloss.data.folders import LeftOut, Locked, walk
 from iqaloss.data.tables import Table, read_table
-from iqaloss.data.text_tables import check_width, text_rows, to_float
+from iqaloss.data.text_tables import check_width, open_text, text_rows, to_float
 from iqaloss.data.vocabulary import counts_degradation, find_roles, missing_column
 
 Content = str | Path | bytes
@@ -46,6 +46,17 @@ def file_item(
 ) -> Item:
     """Returns the item of an image file."""
     return Item(key, partial(itself, path), path, target, group, prompt)
+
+
+def place_of(folder: Path, name: str) -> Path:
+    r"""Returns the file of a name in a table: below a folder, with the slashes of Windows where there is none else.
+
+    Example:
+        >>> place_of(Path("photos"), "day 1\\a.png").as_posix()
+        'photos/day 1/a.png'
+    """
+    path = folder / name
+    return folder / name.replace("\\", "/") if "\\" in name and not path.exists() else path
 
 
 def itself(content: Content) -> Content:
@@ -143,7 +154,7 @@ class ListFile:
             if name := str(found["image"] or "").strip():
                 target = target_of(roles.get("score"), found.get("score"))
                 yield file_item(
-                    name, self.images / name, target, found.get("group") or None, found.get("prompt") or None
+                    name, place_of(self.images, name), target, found.get("group") or None, found.get("prompt") or None
                 )
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
@@ -161,10 +172,10 @@ class ListFile:
         return read_table(self.path)
 
     def _lines(self) -> Iterator[Item]:
-        with self.path.open(encoding="utf-8-sig") as file:
+        with open_text(self.path) as file:
             for line in file:
                 if name := line.strip():
-                    yield file_item(name, self.images / name)
+                    yield file_item(name, place_of(self.images, name))
 
 
 @dataclass(frozen=True)

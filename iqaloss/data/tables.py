@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,10 @@ def parquet_module() -> Any:
 
 
 def _read_parquet(path: Path) -> Table:
-    loaded = parquet_module().read_table(path)
+    try:
+        loaded = parquet_module().read_table(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is no Parquet file that can be read: {error}") from error
     return Table(str(path), loaded.to_pydict(), list(range(1, loaded.num_rows + 1)))
 
 
@@ -112,7 +116,10 @@ def read_excel(path: Path, sheet: str | None = None, marker: str | None = None) 
         marker: Name of a column by which the header row is found, where it is not the first row.
     """
     openpyxl = optional("openpyxl", "openpyxl", "train", "reading an Excel table")
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except (ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no Excel workbook that can be read: {error}") from error
     try:
         if sheet is not None and sheet not in book.sheetnames:
             raise ValueError(f"{path}: {unknown_name('sheet', sheet, book.sheetnames)}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from iqaloss.data.vocabulary import find_roles
 
 SEPARATORS = ("\t", ";", "|", ",")
 """What may stand between cells, beside spaces; a comma last, as it is also a decimal sign."""
@@ -20,20 +24,22 @@ _LOOKED_AT = 20
 def sniff_separator(lines: Sequence[str]) -> str | None:
     """Returns the separator of a table's first lines; None where only spaces stand between cells.
 
-    It is the one that cuts the most lines into as many cells as the first one, which must have at least two.
+    It is the one that cuts the most lines into as many cells as the first one, which must have at least two; of those
+    that cut equally many, the one whose first line names the most columns that are known.
 
     Example:
         >>> sniff_separator(["filename;MOS", "a.png;3,5", "b.png;4,25"])
         ';'
     """
-    best: tuple[float, str | None] = (0.0, None)
+    best: tuple[tuple[float, int], str | None] = ((0.0, 0), None)
     for separator in SEPARATORS:
-        counts = [len(cells) for cells in csv.reader(lines, delimiter=separator)]
-        if not counts or counts[0] < 2:
+        rows = list(csv.reader(lines, delimiter=separator))
+        if not rows or len(rows[0]) < 2:
             continue
-        fitting = sum(count == counts[0] for count in counts) / len(counts)
-        if fitting > best[0]:
-            best = (fitting, separator)
+        fitting = sum(len(cells) == len(rows[0]) for cells in rows) / len(rows)
+        value = (fitting, len(find_roles(cell.strip() for cell in rows[0])))
+        if value > best[0]:
+            best = (value, separator)
     return best[1]
 
 
@@ -41,23 +47,72 @@ def text_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yields the rows of a separated text file that are not empty, each with its line; the first line is 1.
 
     A row that spans lines (a quoted line break) is known by its first line.
+
+    Raises:
+        ValueError: If the file is no text in UTF-8 (or in UTF-16 with its mark), or a cell is longer than
+            Python's module allows; names the file, the line and what it may be.
     """
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        first = [line for line in itertools.islice(file, _LOOKED_AT) if line.strip()]
-        separator = sniff_separator(first)
-        file.seek(0)
-        if separator is None:
-            # A first line of one word begins a single column, whose cells may hold spaces.
-            whole = bool(first) and len(first[0].split()) == 1
-            found: Iterator[tuple[int, list[str]]] = (
-                (line, [text] if whole else text.split()) for line, text in enumerate(file, start=1)
-            )
-        else:
-            found = _separated(file, separator)
-        for line, cells in found:
-            stripped = [cell.strip() for cell in cells]
-            if any(stripped):
-                yield line, stripped
+    line = 0
+    try:
+        with open_text(path) as file:
+            for line, cells in _rows(file):
+                stripped = [cell.strip() for cell in cells]
+                if any(stripped):
+                    yield line, stripped
+    except csv.Error as error:
+        raise ValueError(f"{path} after line {line}: {error}") from error
+
+
+def open_text(path: Path) -> TextIO:
+    """Opens a text file in the encoding that its first bytes tell: UTF-8, or UTF-16 with its mark.
+
+    Raises:
+        ValueError: When it is read, if it is neither; names the file.
+    """
+    with path.open("rb") as file:
+        start = file.read(4096)
+    encoding = "utf-16" if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    return _Named(path.open("rb"), path, encoding)
+
+
+class _Named(io.TextIOWrapper):
+    """Text that names its file where it cannot be decoded."""
+
+    def __init__(self, raw: BinaryIO, path: Path, encoding: str) -> None:
+        self.path = path
+        super().__init__(raw, encoding=encoding, newline="")
+
+    def readline(self, *size: int) -> str:  # type: ignore[override]
+        """Reads a line."""
+        try:
+            return super().readline(*size)
+        except UnicodeError as error:
+            raise self._problem(error) from error
+
+    def __next__(self) -> str:  # type: ignore[override]
+        try:
+            return super().__next__()
+        except UnicodeError as error:
+            raise self._problem(error) from error
+
+    def _problem(self, error: UnicodeError) -> ValueError:
+        with self.path.open("rb") as file:
+            even = file.read(512)[1::2]
+        likely = "UTF-16 without its mark" if even.count(0) > len(even) // 2 else "Latin-1 or Windows-1252"
+        return ValueError(f"{self.path} is no UTF-8 text ({error}); it may be {likely}: save it as UTF-8")
+
+
+def _rows(file: TextIO) -> Iterator[tuple[int, list[str]]]:
+    first = [line for line in itertools.islice(file, _LOOKED_AT) if line.strip() and len(line) < csv.field_size_limit()]
+    separator = sniff_separator(first)
+    file.seek(0)
+    if separator is not None:
+        yield from _separated(file, separator)
+        return
+    # A first line of one word begins a single column, whose cells may hold spaces.
+    whole = bool(first) and len(first[0].split()) == 1
+    for line, text in enumerate(file, start=1):
+        yield line, [text] if whole else text.split()
 
 
 def _separated(file: Iterable[str], separator: str) -> Iterator[tuple[int, list[str]]]:

@@ -146,6 +146,28 @@ def test_a_broken_shard_is_named(tmp_path: Path) -> None:
         list(open_images(tmp_path / "bad.tar"))
 
 
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
+@pytest.mark.parametrize("left", [0.2, 0.6, 0.9, 0.97])
+def test_a_shard_that_is_cut_gives_what_it_holds_and_a_bad_item(suffix: str, left: float, tmp_path: Path) -> None:
+    whole = shard(tmp_path / f"a.{suffix}", list(range(6)))
+    assert len(list(open_images(whole))) == 6
+    content = whole.read_bytes()
+    size = len(content) if suffix == "tar.gz" else content.rstrip(b"\0").__len__()
+    whole.write_bytes(content[: int(size * left)])
+    *good, last = list(open_images(whole))
+    assert [item.read() for item in good] == [encoded(index) for index in range(len(good))]
+    with pytest.raises(ValueError, match=r"the shard .*a\.tar.* is cut or damaged here"):
+        last.read()
+
+
+def test_a_shard_that_ends_between_two_files_is_cut(tmp_path: Path) -> None:
+    whole = shard(tmp_path / "a.tar", list(range(3)))
+    with tarfile.open(whole) as tar:
+        border = tar.getmembers()[4].offset
+    whole.write_bytes(whole.read_bytes()[:border])
+    assert [item.key for item in open_images(whole)] == ["a.tar/x/0000.png", "a.tar/x/0001"]
+
+
 @pytest.mark.parametrize("at_once", [3, 7, 1000])
 def test_a_folder_is_read_in_order_whatever_fits_into_memory(at_once: int, tmp_path: Path) -> None:
     wanted = sorted(f"{index * 37 % 50}é.png" for index in range(50))
@@ -192,6 +214,25 @@ def test_ranks_share_the_work_without_overlap(world: int, photos: Path, scorer: 
     assert sum(summary.scored for summary in done) == COUNT
     assert all(summary.resumed == 0 for summary in done)
     assert rows_of(tmp_path / "many") == rows_of(tmp_path / "one")
+
+
+def test_memory_goes_by_pixels_and_not_by_images(photos: Path, scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    together: list[int] = []
+    whole = runner._score_batch
+
+    def watched(scorer: Scorer, batch: list[runner.Ready], *more: object) -> object:
+        together.append(sum(image.shape[1] * image.shape[2] for _, _, image in batch))
+        return whole(scorer, batch, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(runner, "_score_batch", watched)
+    items = list(open_images(photos)) * 3
+    most = 2 * 32 * 40
+    rows = list(runner.score_items(scorer, items, RunOptions(batch_size=64, batch_pixels=most)))
+    assert sorted(number for number, _ in rows) == list(range(len(items)))
+    assert max(together) <= most
+    together.clear()
+    assert len(list(runner.score_items(scorer, items, RunOptions(batch_pixels=1)))) == len(items)
+    assert len(together) == len(items), "one image at a time, however large"
 
 
 class Killed(RuntimeError):
@@ -255,6 +296,39 @@ def test_bad_images_are_rows_with_a_reason(photos: Path, scorer: Scorer, tmp_pat
     assert "is no image" in errors["even/0.png"]
     assert "4x5 pixels" in errors["odd/tiny.png"]
     assert sum(score is not None for score in rows_of(tmp_path / "out").values()) == COUNT - 1
+
+
+def test_scores_of_images_that_are_gone_go(photos: Path, scorer: Scorer, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(scorer, open_images(photos), out)
+    for path in (photos / "odd").iterdir():
+        path.unlink()
+    (out / ".part-00000000.99999-7f.tmp.parquet").write_bytes(b"half a file of a killed run")
+    summary = run(scorer, open_images(photos), out)
+    removed = ScoreFiles(out, describe_run(scorer, RunOptions(rows=4))).trim(summary.files)
+    assert [path.name for path in removed] == ["part-00000002.parquet"]
+    assert set(rows_of(out)) == {name for name in names() if name.startswith("even")}
+    assert not list(out.glob(".part-*"))
+
+
+def test_a_damaged_file_of_scores_is_made_anew_and_a_damaged_note_is_named(
+    photos: Path, scorer: Scorer, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run(scorer, open_images(photos), out)
+    whole = rows_of(out)
+    part = out / "part-00000001.parquet"
+    for damage in (b"", b"PAR1 and nothing else", part.read_bytes()[:-20]):
+        part.write_bytes(damage)
+        assert run(scorer, open_images(photos), out).scored == 4
+        assert rows_of(out) == whole
+    part.write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"part-00000001\.parquet is damaged .* the same command makes it anew"):
+        list(ScoreFiles(out, describe_run(scorer, RunOptions(rows=4))).read(3))
+    for damage in ("{", "[1]", ""):
+        (out / "run.json").write_text(damage)
+        with pytest.raises(ValueError, match=r"run\.json is damaged"):
+            run(scorer, open_images(photos), out)
 
 
 def test_images_of_one_name_do_not_confuse_a_file(photos: Path, scorer: Scorer, tmp_path: Path) -> None:
@@ -375,6 +449,9 @@ def test_a_device_that_is_not_there_is_named(
     _, told = call([*words, "--weights", str(weights), "--device", "cdua"], capsys, status=2)
     assert "device 'cdua' cannot be used" in told
     assert "Usable here: cpu" in " ".join(told.split())
+    for device in ("", "meta"):
+        _, told = call([*words, "--weights", str(weights), "--device", device], capsys, status=2)
+        assert f"device {device!r} cannot be used" in told
 
 
 def test_evaluate_turns_dmos_round(photos: Path, weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -400,6 +477,81 @@ def test_score_writes_files_and_resumes(
     _, told = call(words, capsys, status=2)
     assert "1 images could not be scored" in told
     assert json.loads(call([*words, "--skip-bad"], capsys)[0])["bad"] == 1
+
+
+# --- bad images, odd names -----------------------------------------------------------------------
+
+
+def test_one_bad_image_costs_none_of_the_others_their_score(
+    photos: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "even" / "0.png").write_bytes(b"broken")
+    (photos / "photo.heif2").write_bytes(b"x")
+    words = ["score", str(photos), "--weights", str(weights), "--json"]
+    out, told = call(words, capsys, status=2)
+    assert [row["image"] for row in json.loads(out)] == names()[1:]
+    assert "1 images could not be scored" in told
+    assert "even/0.png: even/0.png is no image" in told
+    assert "1 .md (notes.md), 1 .heif2 (photo.heif2)" in told
+    assert len(json.loads(call([*words, "--skip-bad"], capsys)[0])) == COUNT - 1
+
+
+@pytest.mark.parametrize("command", ["score", "score --out", "evaluate"])
+def test_a_run_of_which_nothing_is_left_is_an_error(
+    command: str, table: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in names():
+        Image.new("RGB", (5, 4)).save(table.parent / name)
+    words = {
+        "score": ["score", str(table.parent)],
+        "score --out": ["score", str(table.parent), "--out", str(tmp_path / "out")],
+        "evaluate": ["evaluate", "mdiqa-mobile", "--data", str(table)],
+    }[command]
+    out, told = call([*words, "--weights", str(weights), "--skip-bad"], capsys, status=2)
+    assert f"{COUNT} images could not be scored" in told
+    assert "SRCC" not in out
+
+
+@pytest.mark.parametrize("out", [[], ["--out", "scores"]])
+def test_a_folder_without_images_is_an_error(
+    out: list[str], weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    _, told = call(["score", "empty", "--weights", str(weights), *out], capsys, status=2)
+    assert "no images" in told
+
+
+ODD = ["x[/b].png", "[red]y[/red].png", "\x1b[2Jz.png", "line\nbreak.png", os.fsdecode(b"caf\xe9.png")]
+
+
+@pytest.mark.parametrize("out", [[], ["--json"], ["--out", "scores"]])
+def test_names_are_names_whatever_they_hold(
+    out: list[str], weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    folder = tmp_path / "photos[/i]"
+    folder.mkdir(parents=True)
+    for number, name in enumerate(ODD):
+        try:
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(encoded(number))
+        except OSError:
+            pytest.skip(f"this file system takes no {name!r}")
+    (folder / "bad\x1b[31m.png").write_bytes(b"x")
+    said, told = call(["score", str(folder), "--weights", str(weights), "--skip-bad", *out], capsys)
+    assert "\x1b" not in said + told
+    assert "bad\\x1b[31m.png" in told
+    if not out:
+        assert "x[/b].png" in said
+        assert "[red]y[/red].png" in said
+    if out == ["--json"]:
+        assert {"x[/b].png", "\x1b[2Jz.png", "line\nbreak.png", "caf\\udce9.png"} <= {
+            row["image"] for row in json.loads(said)
+        }
+    if out[:1] == ["--out"]:
+        assert "caf\\udce9.png" in rows_of(tmp_path / "scores")
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ class RunOptions:
 
     Attributes:
         batch_size: Most images of one size that are scored together.
+        batch_pixels: Most pixels that are scored together, but for a single image: memory goes by them.
         workers: Threads that read and decode images.
         device: Where the scorer runs; by default this process's GPU, or the CPU.
         dimensions: Whether to score the dimensions too.
@@ -40,13 +41,14 @@ class RunOptions:
     """
 
     batch_size: int = 8
+    batch_pixels: int = 4_000_000
     workers: int = 2
     device: str | None = None
     dimensions: bool = False
     rows: int = 512
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "workers", "rows"):
+        for name in ("batch_size", "batch_pixels", "workers", "rows"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
@@ -94,13 +96,20 @@ def score_items(
             yield number, _row(item, error=reason)
             continue
         waiting.setdefault(size, []).append((number, item, image))
-        if len(waiting[size]) == options.batch_size:
+        most = min(options.batch_size, max(1, options.batch_pixels // (size[0] * size[1])))
+        if len(waiting[size]) >= most:
             yield from _score_batch(scorer, waiting.pop(size), request, device)
-        elif sum(map(len, waiting.values())) >= 4 * options.batch_size:
+        elif _too_many(waiting, options):
             fullest = max(waiting, key=lambda key: len(waiting[key]))
             yield from _score_batch(scorer, waiting.pop(fullest), request, device)
     for batch in waiting.values():
         yield from _score_batch(scorer, batch, request, device)
+
+
+def _too_many(waiting: Mapping[tuple[int, int], Sequence[Ready]], options: RunOptions) -> bool:
+    """Whether images of many sizes wait, more than a few batches of them."""
+    pixels = sum(height * width * len(images) for (height, width), images in waiting.items())
+    return sum(map(len, waiting.values())) >= 4 * options.batch_size or pixels >= 4 * options.batch_pixels
 
 
 def _decoded(items: Iterable[Item], options: RunOptions) -> Iterator[tuple[Item, Tensor | str]]:

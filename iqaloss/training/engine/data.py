@@ -19,6 +19,7 @@ from iqaloss.data.library import Library
 from iqaloss.data.manifest import Manifest
 from iqaloss.data.open import open_rows
 from iqaloss.data.splits import split_manifest
+from iqaloss.data.text_tables import open_text
 from iqaloss.training.engine.sampling import DataPlan, Pick, Shards, mixed_seed
 from iqaloss.training.specs.data import DataSpec, MethodsSpec
 
@@ -105,7 +106,7 @@ def read_ranking(path: str | Path) -> dict[str, float]:
     Raises:
         ValueError: If a column is missing, a score is no number, or there are fewer than two methods.
     """
-    with open(path, newline="", encoding="utf-8") as file:
+    with open_text(Path(path)) as file:
         rows = list(csv.DictReader(file))
     found: dict[str, float] = {}
     for line, row in enumerate(rows, start=2):

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from iqaloss._configs import parse
-from iqaloss._errors import optional, unknown_name
+from iqaloss._errors import unknown_name
+from iqaloss._yaml import read_yaml
 from iqaloss.training.recipes.old_names import refuse_old_names
 from iqaloss.training.recipes.overrides import override
 from iqaloss.training.specs.recipe import Recipe
@@ -46,16 +47,12 @@ def read_recipe(path: str | Path, changes: Sequence[str] = ()) -> Recipe:
 
 def read_values(path: str | Path) -> dict[str, Any]:
     """Returns the plain values of a recipe file."""
-    yaml = optional("yaml", "PyYAML", "train", "reading a recipe")
     file = Path(path)
     if not file.suffix:
         file = _FOLDER / f"{path}.yaml"
     if not file.is_file():
         raise FileNotFoundError(f"no such recipe file; {unknown_name('recipe', str(path), list_recipes())}")
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file} is not valid YAML: {error}") from error
+    values = read_yaml(file)
     if not isinstance(values, dict):
         raise ValueError(f"{file} must hold a mapping, got {type(values).__name__}")
     return values

@@ -6,6 +6,8 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from iqaloss._yaml import parse_yaml
+
 
 def override(values: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
     """Applies changes such as ``"optimizer.lr=1e-4"`` or ``"data.train.0.batch_size=4"`` to a recipe's plain values.
@@ -19,8 +21,6 @@ def override(values: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any
         >>> override({"train": {"steps": 10}}, ["train.steps=20"])
         {'train': {'steps': 20}}
     """
-    import yaml
-
     out: Any = copy.deepcopy(dict(values))
     for change in changes:
         path, equals, text = change.partition("=")
@@ -30,7 +30,7 @@ def override(values: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any
         place = out
         for key in parents:
             place = _enter(place, key, change)
-        new = yaml.safe_load(text)
+        new = parse_yaml(text, repr(change))
         if isinstance(place, list):
             place[_position(place, last, change)] = new
         else:

@@ -1,0 +1,83 @@
+"""YAML that says what it means: no key twice, no aliases that grow without end, and errors that name the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from iqaloss._errors import optional
+
+LARGEST = 100_000
+"""Most values that a file may stand for, every alias counted as what it repeats."""
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Returns what a YAML file holds; see :func:`parse_yaml`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no such YAML, or no text in UTF-8.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeError as error:
+        raise ValueError(f"{path} is no UTF-8 text: {error}") from error
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Returns what YAML text holds: plain values only.
+
+    Args:
+        text: The text.
+        source: Where it is from, for messages.
+
+    Raises:
+        ValueError: If it is no YAML, a mapping has a key twice, it is nested too deeply, or its aliases stand for more
+            than :data:`LARGEST` values; names the source and the line.
+
+    Example:
+        >>> parse_yaml("{lr: 1, steps: 2, lr: 3}", "recipe")
+        Traceback (most recent call last):
+        ValueError: recipe line 1: the key 'lr' is there twice
+    """
+    yaml = optional("yaml", "PyYAML", "train", "reading a recipe")
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        _measure(root, source, {}, set())
+        return loader.construct_document(root)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{source} is not valid YAML: {error}") from error
+    except RecursionError:
+        raise ValueError(f"{source} is nested too deeply") from None
+    finally:
+        loader.dispose()
+
+
+def _measure(node: Any, source: str, known: dict[int, int], above: set[int]) -> int:
+    """Returns how many values a node stands for, and refuses keys that are there twice."""
+    if id(node) in known:
+        return known[id(node)]
+    where = f"{source} line {node.start_mark.line + 1}"
+    if id(node) in above:
+        raise ValueError(f"{where}: an alias stands for what holds it")
+    if isinstance(node.value, str):
+        return 1
+    pairs = bool(node.value) and isinstance(node.value[0], tuple)
+    seen: set[tuple[str, str]] = set()
+    for key, _ in node.value if pairs else ():
+        name = (key.tag, key.value) if isinstance(key.value, str) else ("", str(id(key)))
+        if name in seen:
+            raise ValueError(f"{source} line {key.start_mark.line + 1}: the key {key.value!r} is there twice")
+        seen.add(name)
+    inside = [each for pair in node.value for each in pair] if pairs else node.value
+    total = 1
+    for each in inside:
+        total += _measure(each, source, known, above | {id(node)})
+        if total > LARGEST:
+            raise ValueError(f"{where}: it stands for more than {LARGEST} values, through aliases of aliases")
+    known[id(node)] = total
+    return total

@@ -66,6 +66,7 @@ setup(
         "safetensors>=0.4.3",
         "numpy>=1.24",
         "pillow>=10",
+        "filelock",
     ],
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["iqaloss=iqaloss.cli:main"]},

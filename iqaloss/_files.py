@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+_LEFTOVER = re.compile(r"\.\d+-[0-9a-f]+\.tmp(\.\w+)?$")
 _FULL = 1 << 16
 """Bytes under which a disk is full."""
 
@@ -65,6 +67,13 @@ def _why(target: Path, error: Exception) -> str:
         if shutil.disk_usage(target.parent).free < _FULL:
             reason = "the disk is full"
     return f"cannot write {target}: {reason}; what was there before is as it was"
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Removes what killed processes left of :func:`replacing` in a folder into which nobody else writes."""
+    for path in folder.glob(".*.tmp*"):
+        if _LEFTOVER.search(path.name):
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

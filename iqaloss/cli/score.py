@@ -120,24 +120,26 @@ def _values(row: Row) -> dict[str, float]:
 def _score_to_files(
     model: Scorer, source: Source, out: Path, options: RunOptions, *, as_json: bool, skip_bad: bool
 ) -> None:
+    from iqaloss._files import locked
     from iqaloss._processes import Ranks
     from iqaloss.cli.display import counted, say, total_of
     from iqaloss.evaluation.scoring.runner import describe_run, score_source
     from iqaloss.evaluation.scoring.score_files import ScoreFiles
 
     ranks = Ranks.from_environment()
-    files = ScoreFiles(out, describe_run(model, options))
-    total = total_of(source) if ranks.world == 1 else None
-    with counted("scoring", shown=ranks.rank == 0, total=total) as add:
-        summary = score_source(model, source, files, options, ranks=ranks, progress=add)
-    ranks.wait()
-    if ranks.rank != 0:
-        return
-    removed = len(files.trim(summary.files))
+    with locked(out, ranks.rank == 0):
+        files = ScoreFiles(out, describe_run(model, options))
+        total = total_of(source) if ranks.world == 1 else None
+        with counted("scoring", shown=ranks.rank == 0, total=total) as add:
+            summary = score_source(model, source, files, options, ranks=ranks, progress=add)
+        ranks.wait()
+        if ranks.rank != 0:
+            return
+        removed = len(files.trim(summary.files))
+        bad = list(files.errors(summary.files))
     _tell_left_out(source)
     if not summary.images:
         raise ValueError(f"no images: nothing was scored into {out}")
-    bad = list(files.errors(summary.files))
     report: dict[str, Any] = {
         "out": str(out),
         "images": summary.images,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from iqaloss._errors import unknown_name
+from iqaloss._files import locked
 from iqaloss._processes import Ranks
 from iqaloss.data.sources import Source
 from iqaloss.evaluation.agreement.correlations import Floats
@@ -118,7 +119,8 @@ def evaluate(
         progress: Called with the number of images after each file.
 
     Raises:
-        ValueError: If images cannot be scored (all of them are listed) or have no human score.
+        ValueError: If images cannot be scored (all of them are listed) or have no human score, or if another run is
+            writing into the folder.
     """
     options, ranks = options or RunOptions(), ranks or Ranks.from_environment()
     if dimension is not None:
@@ -128,6 +130,8 @@ def evaluate(
     if folder is None and ranks.world > 1:
         raise ValueError("several processes need a folder that all of them see for their scores")
     with ExitStack() as stack:
+        if folder is not None:
+            stack.enter_context(locked(folder, ranks.rank == 0))
         place = folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="iqaloss-"))
         files = ScoreFiles(place, describe_run(scorer, options))
         summary = score_source(scorer, source, files, options, ranks=ranks, progress=progress)

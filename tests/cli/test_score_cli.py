@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+from iqaloss._files import locked
 from iqaloss._processes import Ranks
 from iqaloss.cli import main
 from iqaloss.data.folders import sorted_names
@@ -520,6 +521,18 @@ def test_a_folder_without_images_is_an_error(
     (tmp_path / "empty").mkdir()
     _, told = call(["score", "empty", "--weights", str(weights), *out], capsys, status=2)
     assert "no images" in told
+
+
+@pytest.mark.parametrize("command", ["score", "evaluate"])
+def test_two_runs_do_not_share_a_folder(
+    command: str, table: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["score", str(table.parent)] if command == "score" else ["evaluate", "mdiqa-mobile", "--data", str(table)]
+    out = tmp_path / "out"
+    with locked(out if command == "score" else out / "scores" / "mdiqa-mobile" / "scores"):
+        _, told = call([*words, "--weights", str(weights), "--out", str(out)], capsys, status=2)
+    assert "another run is writing into" in told
+    assert not list(out.rglob("part-*"))
 
 
 ODD = ["x[/b].png", "[red]y[/red].png", "\x1b[2Jz.png", "line\nbreak.png", os.fsdecode(b"caf\xe9.png")]

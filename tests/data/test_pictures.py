@@ -174,8 +174,9 @@ def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
     assert problem_of(tmp_path / "pipe.png", "header") is not None
     with pytest.raises(ValueError, match="it is no file"):
         open_image(tmp_path / "pipe.png")
-    with pytest.raises(ValueError, match="neither a file nor a folder"):
-        open_images(tmp_path / "pipe.png")
+    for name in (tmp_path / "pipe.png", Path(os.devnull), f"{tmp_path}/p*.png"):
+        with pytest.raises(ValueError, match="neither a file nor a folder"):
+            open_images(name)
 
 
 def test_a_locked_folder_is_a_bad_item_and_the_others_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

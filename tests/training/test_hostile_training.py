@@ -197,6 +197,19 @@ def test_a_write_that_the_disk_refuses_names_the_file_and_leaves_the_old_one(tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.safetensors", "last.pt"]
 
 
+def test_what_killed_runs_left_goes_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".best.123-7fab.tmp.safetensors", ".last.9-0.tmp.pt", "mine.tmp.pt", ".mine.tmp"):
+        (tmp_path / name).write_text("")
+    write_state({}, tmp_path / "last.pt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".mine.tmp", "last.pt", "mine.tmp.pt"]
+
+
+def test_data_that_are_not_there_are_named_with_their_field(tmp_path: Path) -> None:
+    spec = recipe_from(small_recipe(tmp_path / "none.csv")).data.train[0]
+    with pytest.raises(FileNotFoundError, match=r"recipe\.data: no such table: .*none\.csv \(the data set 'rated'\)"):
+        load_manifest(spec)
+
+
 def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"cannot write .*file.deep.last\.pt"):

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from iqaloss._files import replacing, write_bytes
+from iqaloss._files import clear_leftovers, replacing, write_bytes
 from iqaloss.data.sources import Item
 from iqaloss.data.tables import parquet_module
 
@@ -186,8 +186,9 @@ class ScoreFiles:
         That is scores of images that are no longer in the source, and what killed runs left half written.
         """
         stale = [path for path in self.folder.glob("part-*.parquet") if path.name >= self.path(count).name]
-        for path in [*stale, *self.folder.glob(".part-*.tmp.parquet"), *self.folder.glob(".run.*.tmp.json")]:
+        for path in stale:
             path.unlink(missing_ok=True)
+        clear_leftovers(self.folder)
         return stale
 
     def read(self, count: int, columns: Sequence[str] | None = None) -> Iterator[dict[str, list[Any]]]:

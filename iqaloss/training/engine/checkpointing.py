@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from iqaloss._files import replacing
+from iqaloss._files import clear_leftovers, replacing
 
 STATE = "last.pt"
 BEST = "best.safetensors"
@@ -22,8 +22,7 @@ def write_state(state: dict[str, Any], path: Path) -> None:
     """Writes a state, whole or not at all, and clears away what a process left that was killed while it wrote."""
     with replacing(path) as temporary:
         torch.save({"format": FORMAT, **state}, temporary)
-    for leftover in path.parent.glob(f".{path.stem}.*.tmp{path.suffix}"):
-        leftover.unlink(missing_ok=True)
+    clear_leftovers(path.parent)
 
 
 def check_finite(module: nn.Module, step: int, folder: Path) -> None:

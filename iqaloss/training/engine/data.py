@@ -138,7 +138,19 @@ def load_manifest(spec: DataSpec, library: Library | None = None, least: int = 1
         ManifestError: If rows are bad, those with an image that is too small included.
     """
     library = library or Library()
-    manifest = open_rows(
+    try:
+        manifest = _opened(spec, library)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"recipe.data: {error} (the data set {spec.name!r})") from error
+    if spec.share is not None:
+        manifest = split_manifest(manifest, spec.shares, spec.split_seed)[spec.share]
+    # Only now: data sets with other targets must split the same rows, or their shares would overlap.
+    manifest = _large_enough(manifest.with_target(spec.target, spec.skip_bad), spec, library, least)
+    return manifest if spec.limit is None else manifest.subset(range(min(spec.limit, len(manifest))))
+
+
+def _opened(spec: DataSpec, library: Library) -> Manifest:
+    return open_rows(
         spec.data,
         spec.images,
         layout=spec.layout,
@@ -150,11 +162,6 @@ def load_manifest(spec: DataSpec, library: Library | None = None, least: int = 1
         check="decode" if spec.skip_bad else "header",
         library=library,
     )
-    if spec.share is not None:
-        manifest = split_manifest(manifest, spec.shares, spec.split_seed)[spec.share]
-    # Only now: data sets with other targets must split the same rows, or their shares would overlap.
-    manifest = _large_enough(manifest.with_target(spec.target, spec.skip_bad), spec, library, least)
-    return manifest if spec.limit is None else manifest.subset(range(min(spec.limit, len(manifest))))
 
 
 def _large_enough(manifest: Manifest, spec: DataSpec, library: Library, least: int) -> Manifest:

@@ -28,6 +28,7 @@ EXTRAS = {
 EXTRAS["dev"] = [
     "pytest",
     "pytest-xdist",
+    "hypothesis",
     "ruff>=0.17,<0.18",
     "mypy>=2,<3",
     "types-PyYAML",

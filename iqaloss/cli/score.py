@@ -99,7 +99,7 @@ def _tell_left_out(source: Source) -> None:
     from iqaloss.data.sources import left_out
 
     for told in left_out(source):
-        say(f"no pictures in {told}", err=True)
+        say(f"left out, no pictures: {told}", err=True)
 
 
 def _check_bad(source: str, bad: Sequence[tuple[str, str]], skip_bad: bool, good: int) -> None:

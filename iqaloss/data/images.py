@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,7 @@ FORMATS = {
     "TIFF": (".tif", ".tiff"),
     "WEBP": (".webp",),
 }
-"""The formats that are read, each with its suffixes, where this Pillow has them (HEIF comes with pillow-heif).
+"""The formats that are read, each with its suffixes, where this Pillow has them (HEIF where pillow-heif is installed).
 
 They hold pixels and nothing else: a PostScript file under the name of a photograph would run Ghostscript.
 """
@@ -42,8 +43,19 @@ def readable_formats() -> tuple[str, ...]:
     """Returns the names of :data:`FORMATS` that this Pillow reads."""
     from PIL import Image
 
-    Image.init()
+    _load_plugins()
     return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+@functools.cache
+def _load_plugins() -> None:
+    from PIL import Image
+
+    Image.init()
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
 
 
 def is_picture(name: str) -> bool:

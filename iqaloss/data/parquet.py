@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from iqaloss.data.sources import Item, itself, place_of, target_of
-from iqaloss.data.tables import parquet_module
+from iqaloss.data.tables import named, parquet_module
 from iqaloss.data.vocabulary import find_roles, missing_column
 
 _READ = ("image", "score", "group", "prompt")
@@ -17,7 +17,8 @@ _READ = ("image", "score", "group", "prompt")
 
 def holds_images(path: Path) -> bool:
     """Whether a Parquet file holds the images themselves, and not their names."""
-    schema = parquet_module().read_schema(path)
+    with named(path):
+        schema = parquet_module().read_schema(path)
     column = find_roles(schema.names).get("image")
     return column is not None and str(schema.field(column).type) not in ("string", "large_string")
 
@@ -31,7 +32,7 @@ class ParquetFiles:
 
     def __iter__(self) -> Iterator[Item]:
         for path in self.paths:
-            with parquet_module().ParquetFile(path) as file:
+            with named(path), parquet_module().ParquetFile(path) as file:
                 roles = find_roles(file.schema_arrow.names)
                 if "image" not in roles:
                     raise missing_column(str(path), "image", file.schema_arrow.names)

@@ -83,12 +83,16 @@ def assemble(
         return None if values is None else tuple(values[row] for row in good)
 
     kept = np.array(good)
+    try:
+        scale = scale or Scale.observed(scores[kept], lower_is_better)
+    except ValueError as error:
+        raise ValueError(f"{columns.source}: {error}") from error
     group = columns.group if columns.group is not None else columns.reference
     return Manifest(
         name=name,
         images=tuple(paths[row] for row in good),
         scores=scores[kept],
-        scale=scale or Scale.observed(scores[kept], lower_is_better),
+        scale=scale,
         stds=None if stds is None else stds[kept],
         references=None if references is None else tuple(references[row] for row in good),
         prompts=pick(columns.prompt),

@@ -27,7 +27,7 @@ class Scale:
     best: float = 1.0
 
     def __post_init__(self) -> None:
-        if not np.isfinite([self.worst, self.best]).all() or self.worst == self.best:
+        if not np.isfinite(self.best - self.worst) or self.worst == self.best:
             raise ValueError(f"a scale needs two different finite ends, got worst={self.worst}, best={self.best}")
 
     def normalize(self, values: Floats) -> Floats:
@@ -40,10 +40,14 @@ class Scale:
 
     @classmethod
     def observed(cls, values: Floats, lower_is_better: bool = False) -> Scale:
-        """Returns ``[0, 1]`` when every value lies in it, and else the smallest and the largest value."""
+        """Returns ``[0, 1]`` when every value lies in it, and else the smallest and the largest value.
+
+        Raises:
+            ValueError: If their distance is no finite number.
+        """
         low, high = float(np.min(values)), float(np.max(values))
         if low >= 0.0 and high <= 1.0:
             low, high = 0.0, 1.0
         elif low == high:
-            high = low + 1.0
+            high = low + max(1.0, abs(low))  # beyond 2^53 a number and its successor by 1 are equal
         return cls(high, low) if lower_is_better else cls(low, high)

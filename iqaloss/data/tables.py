@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,16 +95,25 @@ def read_text(path: Path, header: Sequence[str] | None = None) -> Table:
     return Table(str(path), columns, [line for line, _ in rows])
 
 
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Names a Parquet file where its own reader does not."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        if str(path) in str(error) or isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(f"{path} is no Parquet file that can be read: {error}") from error
+
+
 def parquet_module() -> Any:
     """Returns ``pyarrow.parquet``, imported when first needed."""
     return optional("pyarrow.parquet", "pyarrow", "train", "reading and writing Parquet")
 
 
 def _read_parquet(path: Path) -> Table:
-    try:
+    with named(path):
         loaded = parquet_module().read_table(path)
-    except ValueError as error:
-        raise ValueError(f"{path} is no Parquet file that can be read: {error}") from error
     return Table(str(path), loaded.to_pydict(), list(range(1, loaded.num_rows + 1)))
 
 

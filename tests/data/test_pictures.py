@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from iqaloss.data import folders, open_images, open_rated
+from iqaloss.data import folders, images, open_images, open_rated
 from iqaloss.data.images import is_picture, load_image, open_image, readable_formats
 from iqaloss.data.library import problem_of
 from iqaloss.data.sources import Folder
@@ -146,6 +148,16 @@ def test_a_folder_is_read_by_what_pillow_reads() -> None:
     assert [name for name in wanted if not is_picture(name)] == []
     assert not is_picture("._a.png")
     assert not is_picture("a.eps")
+
+
+def test_heif_is_read_where_its_plugin_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def register() -> None:
+        monkeypatch.setitem(Image.OPEN, "HEIF", (Image.Image, None))
+
+    images._load_plugins.cache_clear()
+    monkeypatch.setitem(sys.modules, "pillow_heif", SimpleNamespace(register_heif_opener=register))
+    assert is_picture("IMG_0001.HEIC")
+    images._load_plugins.cache_clear()
 
 
 def test_what_a_folder_holds_beside_pictures_is_counted(tmp_path: Path) -> None:

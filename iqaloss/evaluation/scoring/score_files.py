@@ -73,7 +73,7 @@ def _digest(rows: Sequence[tuple[object, ...]]) -> str:
 def _stamp(path: Path | None) -> str:
     try:
         return "" if path is None else "{0.st_size} {0.st_mtime_ns}".format(path.stat())
-    except FileNotFoundError:
+    except OSError:
         return "missing"
 
 

@@ -16,6 +16,10 @@ from iqaloss.scorers.base import Scorer
 NONFINITE = ("raise", "skip", "ignore")
 _FAR = 8.0
 """Values further out than this, in units of the input range, are taken for a wrong range, not for overshoot."""
+_MANY = 0.25
+"""The share of values outside the range from which on another range must be meant."""
+_SLIVER = 0.01
+"""The share of the range that no picture is confined to."""
 S = TypeVar("S", bound=Scorer)
 
 
@@ -39,12 +43,22 @@ def describe(images: Tensor) -> str:
     )
 
 
-def nonfinite_message(culprits: Sequence[str], images: str) -> str:
-    """Returns what is said of a value that is not finite."""
-    return f"the loss is not finite in {', '.join(culprits)}; the input has {images}"
+SKIPPED = (
+    "this loss is a zero without a graph for this step; leave out optimizer.step() if the network's output, or another "
+    "loss of the step, is not finite either"
+)
+"""What becomes of a skipped step, and what is left for the training loop to do."""
 
 
-def raise_or_warn(message: str, action: str, skipped: str = "this step is skipped") -> None:
+def nonfinite_message(culprits: Sequence[str], inputs: Sequence[str], images: str) -> str:
+    """Returns what is said of a value, or of images, that are not finite."""
+    wrong = [f"the loss is not finite in {', '.join(culprits)}"] if culprits else []
+    if inputs:
+        wrong.append(f"{' and '.join(inputs)} {'are' if len(inputs) > 1 else 'is'} not finite")
+    return f"{', '.join(wrong)}; the input has {images}"
+
+
+def raise_or_warn(message: str, action: str, skipped: str = SKIPPED) -> None:
     """Raises :class:`NonFiniteLossError` for ``"raise"``, and warns for ``"skip"``."""
     if action == "raise":
         raise NonFiniteLossError(message)
@@ -60,6 +74,33 @@ def check_extremes(least: float, most: float, input_range: tuple[float, float], 
             f"{name} spans [{least:.4g}, {most:.4g}], far outside input_range=({low:g}, {high:g}); "
             "scale it, or pass the range it has, such as input_range=(0, 255)"
         )
+
+
+def range_doubt(least: float, most: float, outside: float, input_range: tuple[float, float], name: str) -> str | None:
+    """Returns what is said of finite images whose range is possible and yet hardly the one that was named, or None.
+
+    Args:
+        least: Their smallest value.
+        most: Their largest value.
+        outside: The share of values that lie clearly outside the range.
+        input_range: The range that was named.
+        name: What they are called.
+
+    Example:
+        >>> range_doubt(-0.2, 1.1, 0.01, (0.0, 1.0), "pred")  # a network overshoots
+        >>> range_doubt(0.0, 1.0, 0.0, (0.0, 255.0), "pred")
+        'pred spans [0, 1], a sliver of input_range=(0, 255): is that its range?'
+    """
+    low, high = input_range
+    given, said = f"{name} spans [{least:.4g}, {most:.4g}]", f"input_range=({low:g}, {high:g})"
+    if outside > _MANY:
+        return f"{given}, and {outside:.0%} of it lie outside {said}: is that its range? [-1, 1] is input_range=(-1, 1)"
+    sliver = _SLIVER * (high - low)
+    # What a network that begins to learn, or a flat picture, gives in [0, 1] lies on both sides of 0, or has one value.
+    below = sliver if high - low > 2 else 0.0
+    if low - below <= least < most <= low + sliver:
+        return f"{given}, a sliver of {said}: is that its range?"
+    return None
 
 
 # --- options ---

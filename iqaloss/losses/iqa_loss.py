@@ -14,7 +14,7 @@ from iqaloss.losses.checks import check_count
 from iqaloss.losses.encoded import EncodedTarget, check_target
 from iqaloss.losses.functional import REDUCTIONS
 from iqaloss.losses.gradient_limits import GradientLimits
-from iqaloss.losses.guard import FiniteGuard
+from iqaloss.losses.guard import FiniteGuard, Watch
 from iqaloss.losses.inputs import Draw, Inputs
 from iqaloss.losses.loss_terms import LossTerms
 from iqaloss.losses.runner import Runner
@@ -47,9 +47,10 @@ class IQALoss(LossTerms):
         clamp: What happens to values outside the range: ``"ste"`` clips them and lets their gradient pass
             unchanged, ``"clip"`` clips them and stops their gradient, None leaves them.
         nonfinite: A NaN or infinite value ``"raise"``s, lets the step be ``"skip"``ped with a warning, or is
-            ``"ignore"``d (with the range check). No forward pass waits for a GPU, but for the first one: later calls
-            leave their findings to the next call, or to :meth:`check`, and give a zero gradient where it is not
-            finite. Compiled and captured graphs are not checked.
+            ``"ignore"``d (with the range check). A skipped step's loss is a zero that leads nowhere; what else the step
+            holds is the training loop's to leave out. No forward pass waits for a GPU, but for the first one: later
+            calls leave their findings to the next call, or to :meth:`check`, and give a zero gradient (none at all
+            with ``"skip"``) where the value is not finite. Compiled and captured graphs are not checked.
         precision: None follows the caller's autocast, ``"fp32"`` turns it off and ``"bf16"`` on inside the scorer.
             The result is float32 in any case.
         checkpoint: Keeps only the inputs of the scorer's blocks and computes the blocks again on the way back: less
@@ -173,7 +174,9 @@ class IQALoss(LossTerms):
         """
         check_images(target, self.scorer.card.min_side, "target")
         self.inputs.check_fixed()
-        output = self.runner.encode(self, self._prepared(target))
+        watch = Watch()
+        output = self.runner.encode(self, self._prepared(target, watch))
+        self.guard.keep(watch)
         return EncodedTarget(output, tuple(target.shape), self.inputs.fixed)
 
     def check(self) -> None:
@@ -219,26 +222,27 @@ class IQALoss(LossTerms):
         if self.compares:
             reference = check_target(target, pred.shape, self._looks_at, self.target_request(), self.inputs)
         draw = self.inputs.draw(pred.shape, pred.device)
-        images = self.guard.admit(pred.to(self.scorer.mean.dtype), "pred")
+        watch = Watch()
+        images = self.guard.admit(pred.to(self.scorer.mean.dtype), "pred", watch)
         asked = None
         if self.limits.active:
             images, asked = self.limits.watch(images)
         images = self.inputs.prepare(images, "pred", draw)
         if isinstance(reference, Tensor):
-            reference = self._prepared(reference, draw)
+            reference = self._prepared(reference, watch, draw)
         terms, values = self.runner.terms_of(self, images, reference)
         if self.inputs.tile is not None:
             terms, values = pooled(terms, values, pred.shape[0], self.tile_pool)
         if asked is not None:
             values = values + asked
-        values = self.guard.finite(terms, values, pred)
+        values = self.guard.finite(terms, values, pred, watch)
         loss = self.loss_weight * REDUCTIONS[self.reduction](values)
         if not return_terms:
             return loss
         reduce = REDUCTIONS["sum" if self.reduction == "sum" else "mean"]
         return loss, {name: self.loss_weight * reduce(term.detach()) for name, term in terms.items()}
 
-    def _prepared(self, target: Tensor, draw: Draw | None = None) -> Tensor:
+    def _prepared(self, target: Tensor, watch: Watch, draw: Draw | None = None) -> Tensor:
         with torch.no_grad():
-            images = self.guard.admit(target.to(self.scorer.mean.dtype), "target")
+            images = self.guard.admit(target.to(self.scorer.mean.dtype), "target", watch)
             return self.inputs.prepare(images, "target", draw)

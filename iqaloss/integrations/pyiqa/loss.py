@@ -12,7 +12,7 @@ from iqaloss.integrations.pyiqa.scorer import IMAGE, PyiqaScorer
 from iqaloss.losses.checks import describe, raise_or_warn
 from iqaloss.losses.encoded import EncodedTarget
 from iqaloss.losses.functional import nr_loss
-from iqaloss.losses.guard import FiniteGuard
+from iqaloss.losses.guard import FiniteGuard, Watch
 from iqaloss.losses.iqa_loss import IQALoss
 from iqaloss.losses.registry import check_loss_options
 from iqaloss.losses.runner import autocast
@@ -124,9 +124,9 @@ class GradientGuard(FiniteGuard):
         """A copy starts afresh."""
         return type(self), (self.action, self.input_range, self.metric)
 
-    def admit(self, images: Tensor, name: str) -> Tensor:
+    def admit(self, images: Tensor, name: str, watch: Watch) -> Tensor:
         """Looks for a wrong range now, and at the gradient on its way back."""
-        images = super().admit(images, name)
+        images = super().admit(images, name, watch)
         if self.action == "ignore" or not (images.requires_grad and torch.is_grad_enabled()):
             return images
         guarded = images.view_as(images)  # so that the hook goes when this step's graph goes

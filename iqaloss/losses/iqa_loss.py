@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, overload
 
 import torch
@@ -17,7 +18,7 @@ from iqaloss.losses.gradient_limits import GradientLimits
 from iqaloss.losses.guard import FiniteGuard, Watch
 from iqaloss.losses.inputs import Draw, Inputs
 from iqaloss.losses.loss_terms import LossTerms
-from iqaloss.losses.runner import Runner
+from iqaloss.losses.runner import Runner, moved
 from iqaloss.losses.schedule import Schedule, Weight
 from iqaloss.losses.tiles import POOLS, pooled
 from iqaloss.scorers.base import Scorer
@@ -52,7 +53,8 @@ class IQALoss(LossTerms):
             calls leave their findings to the next call, or to :meth:`check`, and give a zero gradient (none at all
             with ``"skip"``) where the value is not finite. Compiled and captured graphs are not checked.
         precision: None follows the caller's autocast, ``"fp32"`` turns it off and ``"bf16"`` on inside the scorer.
-            The result is float32 in any case.
+            The result is float32 in any case, and so are networks of convolutions and maps that are compared, for in
+            bfloat16 half of their gradient would be noise: it stays within a tenth of the gradient in float32.
         checkpoint: Keeps only the inputs of the scorer's blocks and computes the blocks again on the way back: less
             memory, one more forward pass, the same gradient. ``torch.compile`` chooses on its own what to keep.
         channels_last: The memory format inside the scorer: ``"auto"``, True or False. ``"auto"`` takes channels last
@@ -146,9 +148,9 @@ class IQALoss(LossTerms):
         self.tile_pool = check_choice("tile_pool", tile_pool, POOLS)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> IQALoss:
-        """Lets ``to()``, ``cuda()`` and their like reach the scorer."""
+        """Lets ``to()``, ``cuda()`` and their like reach the scorer, which ``half()`` does not make less exact."""
         super()._apply(fn, recurse)
-        self.scorer._apply(fn, recurse)
+        self.scorer._apply(partial(moved, fn), recurse)
         return self
 
     def extra_repr(self) -> str:

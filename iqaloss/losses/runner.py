@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.utils import checkpoint as checkpointing
 
 from iqaloss._errors import check_choice
 from iqaloss.losses.checks import check_count, check_switch
 from iqaloss.losses.encoded import EncodedTarget, each_tensor
 from iqaloss.losses.micro_batches import WHOLE, Terms, rows_of, score_in_micro_batches
+from iqaloss.losses.recompute import recomputing
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
-from iqaloss.scorers.layers.stacked import StackedLinear
 
 PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Context = contextlib.AbstractContextManager[Any]
-_LAYERS = (nn.Conv2d, nn.Linear, StackedLinear)
 
 
 class Asks(Protocol):
@@ -50,7 +47,8 @@ class Runner:
 
     Attributes:
         scorer: The scorer.
-        precision: None follows the caller's autocast, ``"fp32"`` turns it off and ``"bf16"`` on.
+        precision: None follows the caller's autocast, ``"fp32"`` turns it off and ``"bf16"`` on; networks of
+            convolutions stay in float32, see :func:`iqaloss.scorers.layers.precision.exact`.
         checkpoint: Whether the scorer's stages are computed again on the way back; a compiler chooses on its own.
         channels_last: Whether images go in with the channels last in memory, which convolutions hand on; ``"auto"``
             where that is faster.
@@ -110,13 +108,27 @@ class Runner:
 
     def run(self, images: Tensor, request: Request, conditions: Mapping[str, Any]) -> ScoreOutput:
         """Runs the scorer on prepared images ``[B, 3, H, W]`` in ``[0, 1]``."""
-        again: Context = contextlib.nullcontext()
+        scorer = self.scorer
         if self.checkpoint and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            again = recomputed(stages(self.scorer))
-        with autocast(self.precision, images.device), again:
+            scorer = recomputing(scorer)
+        with autocast(self.precision, images.device):
             if wants_channels_last(self.channels_last, self.convolutional, images.device, images.dtype, self.precision):
                 images = images.contiguous(memory_format=torch.channels_last)
-            return self.scorer(images, request, **conditions)
+            return scorer(images, request, **conditions)
+
+
+def moved(change: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
+    """Applies what moves a module to one of its tensors, but for a cast to half precision.
+
+    Example:
+        >>> moved(Tensor.half, torch.zeros(2)).dtype, moved(Tensor.double, torch.zeros(2)).dtype
+        (torch.float32, torch.float64)
+    """
+    if not tensor.is_floating_point():
+        return change(tensor)
+    like = change(tensor.detach().reshape(-1)[:0])
+    halves = like.dtype in (torch.float16, torch.bfloat16) and like.dtype != tensor.dtype
+    return tensor.to(like.device) if halves else change(tensor)
 
 
 def some_of(target: Tensor | EncodedTarget | None, rows: slice) -> Tensor | EncodedTarget | None:
@@ -129,51 +141,6 @@ def autocast(precision: str | None, device: torch.device) -> Context:
     if precision is None:
         return contextlib.nullcontext()
     return torch.autocast(device.type, torch.bfloat16, enabled=PRECISIONS[precision] is torch.bfloat16)
-
-
-def stages(module: nn.Module) -> list[nn.Module]:
-    """Returns the stages of a network that can be computed again one by one.
-
-    A stage is a member of an ``nn.Sequential`` or ``nn.ModuleList`` that holds two or more convolutions or linear
-    layers and no such member itself: a residual block of a convolutional backbone, a layer of a transformer.
-
-    Example:
-        >>> blocks = [nn.Sequential(nn.Linear(2, 2), nn.GELU(), nn.Linear(2, 2)) for _ in range(3)]
-        >>> len(stages(nn.ModuleList([*blocks, nn.Linear(2, 1)])))
-        3
-    """
-    found: list[nn.Module] = []
-    for child in module.children():
-        inner = stages(child)
-        if inner:
-            found += inner
-        elif isinstance(module, (nn.Sequential, nn.ModuleList)):
-            layers = sum(isinstance(inside, _LAYERS) for inside in child.modules())
-            found += [child] * (layers > 1)
-    return found
-
-
-@contextlib.contextmanager
-def recomputed(modules: list[nn.Module]) -> Iterator[None]:
-    """Inside, the modules keep only their inputs for the backward pass, and are computed again there.
-
-    They must give the same output for the same input, as those of a frozen network do: no random state is kept.
-    """
-    own = [module.__dict__.get("forward") for module in modules]
-    for module in modules:
-        module.forward = functools.partial(_checkpointed, module.forward)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        for module, forward in zip(modules, own):
-            if forward is None:
-                del module.forward
-            else:
-                module.forward = forward  # type: ignore[method-assign]
-
-
-def _checkpointed(forward: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    return checkpointing.checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False, **options)
 
 
 def check_channels_last(value: bool | str) -> bool | str:

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from iqaloss import IQALoss, create_scorer, list_scorers
-from iqaloss.losses.runner import stages
+from iqaloss.losses.recompute import stages
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.checkpoints import save
 from iqaloss.scorers.layers.fold import fold_batch_norms

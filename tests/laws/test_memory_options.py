@@ -16,7 +16,8 @@ from iqaloss.losses import MoEAGIQALoss, guard
 from iqaloss.losses.checks import NonFiniteLossError
 from iqaloss.losses.inputs import crop_places, shrink, take
 from iqaloss.losses.registry import LossSpec, loss_options
-from iqaloss.losses.runner import is_convolutional, stages, wants_channels_last
+from iqaloss.losses.recompute import stages
+from iqaloss.losses.runner import is_convolutional, wants_channels_last
 from testing.cases import CASES, Case, random_pair, tiny
 from testing.costs import NoWaiting, Peak, saved_bytes
 

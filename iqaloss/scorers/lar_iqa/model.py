@@ -16,6 +16,7 @@ from iqaloss.scorers.lar_iqa.config import BRANCHES, LARIQAConfig, check_spaces
 from iqaloss.scorers.lar_iqa.preprocess import center_crop, squeeze_to_square, to_eight_bits, to_spaces, without_border
 from iqaloss.scorers.layers.kan import KANLinear
 from iqaloss.scorers.layers.normalize import unit_rms
+from iqaloss.scorers.layers.precision import exact
 
 
 @dataclass
@@ -56,9 +57,9 @@ class Branch(nn.Module):
             embedding: Whether the embedding is needed.
         """
         out = BranchOutput()
-        x = self.trunk.bn1(self.trunk.conv_stem(inputs))
+        x = exact(self.trunk.bn1, exact(self.trunk.conv_stem, inputs))
         for index, stage in enumerate(self.trunk.blocks):
-            x = stage(x)
+            x = exact(stage, x)
             if index in stages:
                 out.maps[index] = x
             if not (logits or embedding) and index == max(stages):

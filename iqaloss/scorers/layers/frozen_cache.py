@@ -47,7 +47,7 @@ class FrozenCache(nn.Module):
         if torch.compiler.is_compiling():
             return compute()
         if not all(_fixed(source) for source in sources):
-            self._kept.clear()
+            self._kept = {}
             return compute()
         stamp = tuple((source._version, source.data_ptr()) for source in sources)
         found = self._kept.get(key)
@@ -57,18 +57,17 @@ class FrozenCache(nn.Module):
             value = compute()
         # Neither a stand-in without values nor memory that belongs to a graph being captured outlives the call.
         if type(value) is Tensor and not (value.is_cuda and torch.cuda.is_current_stream_capturing()):
-            self._kept.pop(key, None)
-            while len(self._kept) >= self.most:
-                self._kept.pop(next(iter(self._kept)))
-            self._kept[key] = (tuple(sources), stamp, value)
+            kept = [item for item in tuple(self._kept.items()) if item[0] != key]
+            # A new dict: another thread may be reading the one that was there.
+            self._kept = dict([*kept[max(0, len(kept) + 1 - self.most) :], (key, (tuple(sources), stamp, value))])
         return value
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FrozenCache:
-        self._kept.clear()
+        self._kept = {}
         return super()._apply(fn, recurse)
 
     def _load_from_state_dict(self, *args: Any, **options: Any) -> None:
-        self._kept.clear()
+        self._kept = {}
         super()._load_from_state_dict(*args, **options)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 
 def full_precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
@@ -20,6 +21,28 @@ def full_precision(device: torch.device) -> contextlib.AbstractContextManager[An
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return contextlib.nullcontext()
+
+
+def exact(network: nn.Module, images: Tensor) -> Any:
+    """Runs a network of convolutions in its weights' own precision, also under autocast; one in training follows that.
+
+    A rectifier passes a gradient or stops it. In bfloat16 a few of a hundred stand on the other side, layer upon layer,
+    and at the pixels half of a deep network's gradient is noise, though its output is right within a hundredth.
+
+    Args:
+        network: What runs.
+        images: Its one argument.
+
+    Example:
+        >>> with torch.autocast("cpu", torch.bfloat16):
+        ...     exact(nn.Conv2d(3, 1, 1).eval(), torch.rand(1, 3, 2, 2)).dtype
+        torch.float32
+    """
+    if network.training:
+        return network(images)
+    with full_precision(images.device):
+        weight = next(network.parameters(), images)
+        return network(images.to(weight.dtype))
 
 
 @contextlib.contextmanager

@@ -8,6 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from iqaloss.scorers.layers.precision import exact
+
 
 def create_trunk(name: str, *, levels: tuple[int, ...] | None = None) -> nn.Module:
     """Builds a timm feature backbone with random weights; nothing is downloaded.
@@ -103,7 +105,7 @@ class GatedPyramid(FrozenStatistics, nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Returns the maps, finest level first, for normalised images."""
-        return self.gather(self.trunk(images))
+        return self.gather(exact(self.trunk, images))
 
     def gather(self, levels: list[Tensor]) -> list[Tensor]:
         """Returns the maps for the levels of the backbone."""

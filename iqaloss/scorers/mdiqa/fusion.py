@@ -10,6 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from iqaloss.scorers.layers.precision import exact
 from iqaloss.scorers.layers.pyramid import FrozenStatistics, create_trunk, pool_to
 from iqaloss.scorers.layers.transformer import SelfAttentionLayer, init_transformer, regressor, to_tokens
 from iqaloss.scorers.mdiqa.config import BranchConfig
@@ -45,7 +46,7 @@ class MapWeights(FrozenStatistics, nn.Module):
             maps: The shared maps, for none.
         """
         if self.trunk is not None:
-            levels = [reduce(level) for level, reduce in zip(self.trunk(images), self.reduce)]
+            levels = [reduce(level) for level, reduce in zip(exact(self.trunk, images), self.reduce)]
             grid = tuple(levels[-2].shape[2:])
             maps = [pool_to(level, grid) for level in levels]
         positions = rearrange(torch.cat(maps, dim=1), "b c h w -> b h w c")
@@ -63,7 +64,7 @@ class PooledWeights(FrozenStatistics, nn.Module):
 
     def forward(self, images: Tensor, maps: list[Tensor]) -> Tensor:
         """Returns weights ``[B, D]`` that sum to one."""
-        return self.trunk(images).softmax(dim=1)
+        return exact(self.trunk, images).softmax(dim=1)
 
 
 class LocalScore(nn.Module):
@@ -143,7 +144,7 @@ class StatisticScores(nn.Module):
             local: Whether the second part is needed; it is None otherwise.
         """
         seen = [appearance_maps(images), *levels] if self.appearance else levels
-        standard = (level_statistics(seen) - self.center) / self.spread
+        standard = ((level_statistics(seen) - self.center) / self.spread).to(self.center.dtype)
         return _read_rows(self.dimension, standard, wanted), self.local(standard) if local else None
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from iqaloss.scorers.layers.precision import exact
 from iqaloss.scorers.layers.pyramid import GatedPyramid
 from iqaloss.scorers.layers.transformer import (
     CrossAttentionLayer,
@@ -93,7 +94,7 @@ class Branch(nn.Module):
             scored: Dimensions whose score is needed.
             mapped: Dimensions whose feature map is needed.
         """
-        levels = self.backbone.trunk(images)
+        levels = exact(self.backbone.trunk, images)
         out = BranchOutput(maps=self.backbone.gather(levels), levels=levels)
         if isinstance(self.heads, StackedHeads):
             out.features, out.scores = self.heads(out.maps, scored, mapped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.cards import ScorerCard
+from iqaloss.scorers.layers.precision import full_precision
 from iqaloss.scorers.mdiqa.clip import ClipTokens
 from iqaloss.scorers.mdiqa.config import MDIQAConfig
 from iqaloss.scorers.mdiqa.fusion import LocalScore, MapWeights, PooledWeights, StatisticScores
@@ -114,7 +116,10 @@ class MDIQA(Scorer):
         weighted = request.score or "weights" in extras
 
         normalized = self.normalize(images)
-        found = self._run_branches(normalized, scored, mapped, weighted)
+        # Maps that are compared differ by less than bfloat16 can tell: the sign of each difference is its gradient.
+        compared = bool(request.features) and not self.training
+        with full_precision(images.device) if compared else contextlib.nullcontext():
+            found = self._run_branches(normalized, scored, mapped, weighted)
         added = None
         if self.statistics is not None and (scored or local):
             wanted = [everything.index(name) for name in scored]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iqaloss.scorers.layers.frozen_cache import FrozenCache
-from iqaloss.scorers.layers.precision import full_precision
+from iqaloss.scorers.layers.precision import exact, full_precision
 from iqaloss.scorers.moe_agiqa.config import MoEAGIQAConfig
 
 
@@ -176,7 +176,7 @@ class QualityFusion(nn.Module):
 
     def degradation(self, blocks: Tensor) -> Tensor:
         """The visual degradation-aware map M (Eq. 5) ``[B, C, h, w]`` of the blocks' outputs."""
-        return F.relu(self.local(self.reduce(blocks)))
+        return F.relu(exact(self.local, exact(self.reduce, blocks)))
 
     def pool(self, visual: Tensor, text: Tensor, prior: Tensor | None) -> Tensor:
         """The quality-aware features (Eq. 2, 6 to 10), averaged over positions, ``[B, C]``.

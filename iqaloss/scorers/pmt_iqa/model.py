@@ -13,6 +13,7 @@ from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.cards import ScorerCard
 from iqaloss.scorers.layers.crops import cut, spread
 from iqaloss.scorers.layers.normalize import unit_rms
+from iqaloss.scorers.layers.precision import exact
 from iqaloss.scorers.pmt_iqa.config import RELEASED_SIDE, PMTIQAConfig
 from iqaloss.scorers.pmt_iqa.heads import PaperHeads, ReleasedHeads, build_scales, expected_level
 
@@ -81,7 +82,7 @@ class PMTIQA(Scorer):
         for name, scale, level in zip(_SCALES[: last + 1], self.scales, self.levels(self.normalize(images))):
             if name not in features and not headed:
                 continue
-            reduced = scale.reduce(level)
+            reduced = exact(scale.reduce, level)
             if name in features:
                 output.features[name] = rearrange(unit_rms(reduced), "(b n) c h w -> b (n c) h w", n=count)
             if headed:
@@ -106,9 +107,9 @@ class PMTIQA(Scorer):
     def levels(self, images: Tensor) -> Iterator[Tensor]:
         """Yields the backbone's stages for normalised images, each computed when it is asked for."""
         trunk: Any = self.trunk
-        x = trunk.maxpool(trunk.act1(trunk.bn1(trunk.conv1(images))))
+        x = trunk.maxpool(trunk.act1(exact(trunk.bn1, exact(trunk.conv1, images))))
         for stage in (trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4):
-            x = stage(x)
+            x = exact(stage, x)
             yield x
 
     def run_example(self) -> ScoreOutput:

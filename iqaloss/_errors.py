@@ -22,9 +22,23 @@ def unknown_name(kind: str, given: object, allowed: Iterable[str]) -> str:
     """
     names = list(allowed)
     by_lower = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(str(given).lower(), by_lower, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(shown(given).strip("'").lower(), by_lower, n=1, cutoff=0.5)
     hint = f"; did you mean {by_lower[near[0]]!r}?" if near else "."
-    return f"unknown {kind} {given!r}{hint} Valid: {', '.join(names) or '(none)'}"
+    return f"unknown {kind} {shown(given)}{hint} Valid: {', '.join(names) or '(none)'}"
+
+
+def shown(value: object, most: int = 80) -> str:
+    """Returns how a value is shown in a message: not longer than a line, also where Python refuses to print it.
+
+    Example:
+        >>> shown("a" * 100, 12), shown(10**5000)
+        ("'aaaaaaa ...", 'a number of more than 4300 digits')
+    """
+    try:
+        text = repr(value)
+    except ValueError:  # Python prints no longer numbers
+        return "a number of more than 4300 digits"
+    return text if len(text) <= most else f"{text[: most - 4]} ..."
 
 
 def check_choice(kind: str, given: str, allowed: Iterable[str]) -> str:

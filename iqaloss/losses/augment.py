@@ -18,6 +18,7 @@ from iqaloss.scorers.layers.precision import full_precision
 Warp = tuple[Tensor, Tensor]
 """What each image's rows ``[B, H, H]`` and columns ``[B, W, W]`` are multiplied with."""
 
+_FARTHEST = 1 << 16
 USUAL: dict[str, Any] = {"flip": True, "shift": 8, "resize": (0.75, 1.25)}
 """What a name in ``augment=["flip", "shift", "resize"]`` means."""
 
@@ -50,8 +51,13 @@ class Augment:
     def __post_init__(self) -> None:
         """Checks the ranges."""
         check_switch("augment.flip", self.flip)
-        check_count("augment.shift", self.shift, 0)
-        low, high = (float(value) for value in self.resize)
+        shift = check_count("augment.shift", self.shift, 0)
+        if shift is None or shift > _FARTHEST:
+            raise ValueError(f"augment.shift must be at most {_FARTHEST} pixels, got {self.shift!r}")
+        try:
+            low, high = (float(value) for value in self.resize)
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(f"augment.resize must be two numbers (smallest, largest), got {self.resize!r}") from None
         if not 0.25 <= low <= high <= 4:
             raise ValueError(f"augment.resize must be (smallest, largest) within [0.25, 4], got {self.resize!r}")
         object.__setattr__(self, "resize", (low, high))

@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from iqaloss._errors import shown
 from iqaloss.scorers.base import Scorer
 
 NONFINITE = ("raise", "skip", "ignore")
@@ -20,6 +21,11 @@ _MANY = 0.25
 """The share of values outside the range from which on another range must be meant."""
 _SLIVER = 0.01
 """The share of the range that no picture is confined to."""
+_LEAST, _MOST = 1e-18, 1e18
+"""Between these a number's square is still within float32's range."""
+_NARROWEST = 1e-5
+"""The least width of a range, in units of its larger end: below, float32 has few values in it."""
+_LARGEST = 2**40
 S = TypeVar("S", bound=Scorer)
 
 
@@ -107,28 +113,40 @@ def range_doubt(least: float, most: float, outside: float, input_range: tuple[fl
 
 
 def check_range(input_range: tuple[float, float]) -> tuple[float, float]:
-    """Returns ``(low, high)`` as floats; raises ``ValueError`` unless low < high."""
+    """Returns ``(low, high)`` as floats.
+
+    Raises:
+        ValueError: Unless they are two finite numbers, low < high, that float32 tells apart with values between them.
+    """
     try:
-        low, high = (float(value) for value in input_range)
+        low, high = (check_finite("input_range", value) for value in input_range)
     except (TypeError, ValueError):
-        raise ValueError(f"input_range must be two numbers (low, high), got {input_range!r}") from None
+        raise ValueError(f"input_range must be two finite numbers (low, high), got {shown(input_range)}") from None
     if not low < high:
         raise ValueError(f"input_range must be (low, high) with low < high, got {input_range!r}")
+    if high - low < _NARROWEST * max(abs(low), abs(high)):
+        raise ValueError(f"input_range is too narrow for float32, got {input_range!r}; shift it towards 0")
     return low, high
 
 
 def check_finite(name: str, value: float, *, negative: bool = True) -> float:
-    """Returns a finite number, negative or not, as a float.
+    """Returns a number that float32 can multiply with, negative or not, as a float.
 
     Raises:
         TypeError: If it is no number.
-        ValueError: If it is NaN or infinite, or negative and may not be.
+        ValueError: If it is NaN, infinite, or beyond what float32 can multiply with, or negative and may not be.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    if not math.isfinite(value) or (value < 0 and not negative):
-        raise ValueError(f"{name} must be finite{'' if negative else ' and not negative'}, got {value!r}")
-    return float(value)
+        raise TypeError(f"{name} must be a number, got {shown(value)}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number) or (number < 0 and not negative):
+        raise ValueError(f"{name} must be finite{'' if negative else ' and not negative'}, got {shown(value)}")
+    if number and not _LEAST <= abs(number) <= _MOST:
+        raise ValueError(f"{name} must be 0 or between {_LEAST:g} and {_MOST:g} in size, got {shown(value)}")
+    return number
 
 
 def check_switch(name: str, value: bool) -> bool:
@@ -139,19 +157,45 @@ def check_switch(name: str, value: bool) -> bool:
 
 
 def check_count(name: str, value: int | None, least: int = 1, reason: str = "") -> int | None:
-    """Returns an optional whole number of at least ``least``.
+    """Returns an optional whole number of at least ``least``, as an int.
 
     Raises:
         TypeError: If it is neither None nor a whole number.
-        ValueError: If it is less than ``least``; the message gives the reason.
+        ValueError: If it is less than ``least`` (the message gives the reason), or more than any image has pixels.
     """
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a whole number or None, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be a whole number or None, got {shown(value)}")
     if value < least:
-        raise ValueError(f"{name} must be at least {least}{reason}, got {value}")
-    return value
+        raise ValueError(f"{name} must be at least {least}{reason}, got {shown(value)}")
+    if value > _LARGEST:
+        raise ValueError(f"{name} must be at most {_LARGEST}, got {shown(value)}")
+    return int(value)
+
+
+def check_transforms(options: Sequence[str]) -> None:
+    """Raises ``RuntimeError`` inside a transform of ``torch.func`` that a loss with some options cannot follow.
+
+    Args:
+        options: The options that are on and have a backward pass of their own.
+    """
+    if torch.compiler.is_compiling():
+        return
+    interpreter = torch._C._functorch.peek_interpreter_stack()  # type: ignore[attr-defined]
+    if interpreter is None:
+        return
+    transform = interpreter.key().name
+    if transform == "Vmap":
+        raise RuntimeError(
+            'a loss takes a batch and cannot be mapped by torch.func.vmap: pass the batch, with reduction="none" for a '
+            "loss of each image"
+        )
+    if options:
+        raise RuntimeError(
+            f"a loss with {', '.join(options)} has a backward pass of its own, which torch.func cannot "
+            "follow: leave the option out, or use torch.autograd.grad"
+        )
 
 
 def check_model(loss: str, scorer: Scorer, model: type[S], title: str) -> S:

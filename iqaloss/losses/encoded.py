@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from iqaloss._errors import shown
 from iqaloss.losses.inputs import Inputs
 from iqaloss.scorers.base import Request, ScoreOutput
 from iqaloss.scorers.image_checks import check_images
@@ -40,11 +42,21 @@ class EncodedTarget:
         return self.output.features
 
     def __getitem__(self, rows: slice) -> EncodedTarget:
-        """Returns some images of the batch."""
+        """Returns some images of the batch, in the order of a slice; ``encoded[2:3]`` is one image.
+
+        Raises:
+            TypeError: For anything but a slice.
+            ValueError: If no image is left.
+        """
+        if not isinstance(rows, slice):
+            raise TypeError(f"an encoded target is cut by slices, encoded[2:3] for one image; got {shown(rows)}")
         batch = self.shape[0]
-        count = len(range(*rows.indices(batch)))
-        output = each_tensor([self.output], lambda some: some[0].unflatten(0, (batch, -1))[rows].flatten(0, 1))
-        return EncodedTarget(output, (count, *self.shape[1:]), self.fixed)
+        chosen = range(*rows.indices(batch))
+        if not chosen:
+            raise ValueError(f"no image is left of the {batch} that are encoded: {shown(rows)}")
+        places = [*chosen]
+        output = each_tensor([self.output], lambda some: some[0].unflatten(0, (batch, -1))[places].flatten(0, 1))
+        return EncodedTarget(output, (len(places), *self.shape[1:]), self.fixed)
 
     def rows(self, rows: slice) -> EncodedTarget:
         """Returns some of what the scorer saw, for micro-batches: images, or their tiles."""
@@ -70,7 +82,7 @@ def each_tensor(outputs: Sequence[ScoreOutput], make: Callable[[list[Tensor]], T
 
 
 def check_target(
-    target: object, shape: Sequence[int], mode: str, request: Request, inputs: Inputs
+    target: object, shape: Sequence[int], mode: str, request: Request, inputs: Inputs, device: torch.device
 ) -> Tensor | EncodedTarget:
     """Returns a target that a prediction can be compared with.
 
@@ -80,6 +92,7 @@ def check_target(
         mode: How the loss looks at the target, for messages.
         request: What the loss needs of the target.
         inputs: What the loss makes of images.
+        device: Where the scorer is.
 
     Raises:
         TypeError: If it is neither a tensor nor encoded.
@@ -89,10 +102,11 @@ def check_target(
         raise ValueError(f'{mode} compares with a target: call loss_fn(pred, target); mode="nr" needs none')
     if not isinstance(target, (Tensor, EncodedTarget)):
         raise TypeError(f"target must be a tensor or loss_fn.encode(target), got {type(target).__name__}")
+    if isinstance(target, Tensor):
+        check_images(target, inputs.min_side, "target", device)
     if tuple(target.shape) != tuple(shape):
         raise ValueError(f"pred and target differ in shape: pred {list(shape)}, target {list(target.shape)}")
     if isinstance(target, Tensor):
-        check_images(target, inputs.min_side, "target")
         return target
     missing = missing_in(target.output, request)
     if missing:

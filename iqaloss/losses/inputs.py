@@ -73,9 +73,9 @@ class Inputs:
         object.__setattr__(self, "input_range", check_range(self.input_range))
         if self.clamp is not None:
             check_choice("clamp", self.clamp, CLAMPS)
-        check_count("max_side", self.max_side, self.min_side, f", the side that {self.scorer} needs")
-        check_count("crop", self.crop, self.min_side, f", the side that {self.scorer} needs")
-        check_count("tile", self.tile, self.min_side, f", the side that {self.scorer} needs")
+        for name in ("max_side", "crop", "tile"):
+            side = check_count(name, getattr(self, name), self.min_side, f", the side that {self.scorer} needs")
+            object.__setattr__(self, name, side)
         object.__setattr__(self, "augment", Augment.read(self.augment))
         if self.prefilter is not None and check_finite("prefilter", self.prefilter) <= 0:
             raise ValueError(f"prefilter must be None or more than 0 pixels, got {self.prefilter!r}")

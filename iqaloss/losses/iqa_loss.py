@@ -11,7 +11,7 @@ from torch import Tensor
 
 from iqaloss._errors import check_choice
 from iqaloss.losses.augment import Augment
-from iqaloss.losses.checks import check_count
+from iqaloss.losses.checks import check_count, check_transforms
 from iqaloss.losses.encoded import EncodedTarget, check_target
 from iqaloss.losses.functional import REDUCTIONS
 from iqaloss.losses.gradient_limits import GradientLimits
@@ -85,6 +85,10 @@ class IQALoss(LossTerms):
         guard: What may not pass: wrong ranges, values that are not finite.
         limits: What of the gradient reaches the prediction.
 
+    First derivatives exist with every option, second ones where the scorer's operations have them (not with
+    ``micro_batch``). ``torch.func.grad`` follows a loss without options that have a backward pass of their own, and
+    ``vmap`` none: a loss takes a batch.
+
     Shapes:
         pred, target: ``[B, 3, H, W]``, RGB. Output: a scalar, or ``[B]`` with ``reduction="none"``.
 
@@ -131,6 +135,8 @@ class IQALoss(LossTerms):
         if not isinstance(scorer, (str, Scorer)):
             raise TypeError(f"scorer must be a registered name or a Scorer, got {type(scorer).__name__}")
         built = create_scorer(scorer).fold() if isinstance(scorer, str) else scorer
+        if any(weight.is_inference() for weight in (*built.parameters(), *built.buffers())):
+            raise ValueError("the scorer was built in inference mode, so that no gradient passes it: build it outside")
         runner = Runner(built.freeze(), precision, checkpoint, channels_last, micro_batch)
         super().__init__(runner, mode, relative_to, score_map)
         self.reduction = check_choice("reduction", reduction, REDUCTIONS)
@@ -146,6 +152,8 @@ class IQALoss(LossTerms):
         low, high = self.inputs.input_range
         self.limits = GradientLimits(max_gradient_norm, gradient_smoothing, high - low)
         self.tile_pool = check_choice("tile_pool", tile_pool, POOLS)
+        own = {"micro_batch": micro_batch, "checkpoint": checkpoint, "max_gradient_norm": max_gradient_norm}
+        self._one_way = [name for name, on in {**own, "gradient_smoothing": gradient_smoothing}.items() if on]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> IQALoss:
         """Lets ``to()``, ``cuda()`` and their like reach the scorer, which ``half()`` does not make less exact."""
@@ -174,7 +182,7 @@ class IQALoss(LossTerms):
         Args:
             target: ``[B, 3, H, W]`` in the input range.
         """
-        check_images(target, self.scorer.card.min_side, "target")
+        check_images(target, self.scorer.card.min_side, "target", self.scorer.mean.device)
         self.inputs.check_fixed()
         watch = Watch()
         output = self.runner.encode(self, self._prepared(target, watch))
@@ -216,13 +224,16 @@ class IQALoss(LossTerms):
             the loss (to its mean over the batch with ``reduction="none"``). Their names are the scorer's
             dimensions or features, or ``score``; in mode ``"both"`` with the prefix ``nr_`` or ``fr_``.
         """
-        check_images(pred, self.scorer.card.min_side, "pred")
+        check_transforms(self._one_way)
+        check_images(pred, self.scorer.card.min_side, "pred", self.scorer.mean.device)
         self.guard.settle()
         if self.step is None and self.scheduled:
             raise RuntimeError("a weight of this loss follows a schedule: call loss_fn.set_step(step) before each step")
         reference = None
         if self.compares:
-            reference = check_target(target, pred.shape, self._looks_at, self.target_request(), self.inputs)
+            reference = check_target(
+                target, pred.shape, self._looks_at, self.target_request(), self.inputs, self.scorer.mean.device
+            )
         draw = self.inputs.draw(pred.shape, pred.device)
         watch = Watch()
         images = self.guard.admit(pred.to(self.scorer.mean.dtype), "pred", watch)

@@ -8,6 +8,7 @@ from typing import Any
 from iqaloss.losses.checks import check_model, check_switch
 from iqaloss.losses.iqa_loss import IQALoss
 from iqaloss.losses.micro_batches import WHOLE
+from iqaloss.losses.options import known_options
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.lar_iqa.config import check_spaces
 from iqaloss.scorers.lar_iqa.model import LARIQA
@@ -54,7 +55,7 @@ class LARIQALoss(IQALoss):
         pad: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__(scorer, mode, **options)
+        super().__init__(scorer, mode, **known_options(type(self), options))
         model = check_model("LARIQALoss", self.scorer, LARIQA, "a LAR-IQA")
         self.color_space = check_spaces(model.config.color_space if color_space is None else color_space)
         self.pad = check_switch("pad", pad)

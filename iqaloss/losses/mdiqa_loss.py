@@ -12,6 +12,7 @@ from iqaloss._errors import check_choice
 from iqaloss.losses.functional import feature_distance, normalized_weights, nr_loss
 from iqaloss.losses.iqa_loss import IQALoss
 from iqaloss.losses.micro_batches import WHOLE
+from iqaloss.losses.options import known_options
 from iqaloss.losses.schedule import Schedule, Weight
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 
@@ -72,7 +73,7 @@ class MDIQALoss(IQALoss):
         fr_weighting: str = "linear",
         **options: Any,
     ) -> None:
-        super().__init__(scorer, mode, **options)
+        super().__init__(scorer, mode, **known_options(type(self), options))
         if not self.scorer.dimension_names:
             raise ValueError(
                 f"MDIQALoss needs a scorer with dimensions; {self.scorer.card.name} has one score: use IQALoss"
@@ -160,7 +161,7 @@ def check_weights(weights: Mapping[str, Weight] | Sequence[Weight] | None, score
         for name in given:
             if name not in names:
                 scorer.raise_unknown("dimension", name, names)
-    elif isinstance(weights, Sequence) and not isinstance(weights, str):
+    elif isinstance(weights, Sequence) and not isinstance(weights, (str, bytes, bytearray)):
         if len(weights) != len(names):
             raise ValueError(
                 f"weights has {len(weights)} values; {scorer.card.name} has {len(names)}: {', '.join(names)}"

@@ -10,6 +10,7 @@ from torch import Tensor
 from iqaloss.losses.checks import check_count, check_model
 from iqaloss.losses.iqa_loss import IQALoss
 from iqaloss.losses.micro_batches import WHOLE
+from iqaloss.losses.options import known_options
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.layers.wordpiece import WordPiece
 from iqaloss.scorers.moe_agiqa.model import MoEAGIQA
@@ -65,7 +66,7 @@ class MoEAGIQALoss(IQALoss):
         seed: int | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(scorer, mode, **options)
+        super().__init__(scorer, mode, **known_options(type(self), options))
         check_model("MoEAGIQALoss", self.scorer, MoEAGIQA, "a MoE-AGIQA")
         self.crops = check_count("crops", crops)
         self.seed = seed

@@ -10,6 +10,7 @@ from iqaloss._errors import check_choice
 from iqaloss.losses.checks import check_model
 from iqaloss.losses.functional import nr_loss
 from iqaloss.losses.iqa_loss import IQALoss
+from iqaloss.losses.options import known_options
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.pmt_iqa.model import PMTIQA
 
@@ -45,7 +46,7 @@ class PMTIQALoss(IQALoss):
     def __init__(
         self, scorer: str | Scorer = "pmt-iqa", mode: str = "nr", *, use: str = "score", **options: Any
     ) -> None:
-        super().__init__(scorer, mode, **options)
+        super().__init__(scorer, mode, **known_options(type(self), options))
         model = check_model("PMTIQALoss", self.scorer, PMTIQA, "a PMT-IQA")
         self.use = check_choice("use", use, USES)
         self.best_level = float(model.config.levels - 1)

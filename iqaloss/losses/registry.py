@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-
-from iqaloss._configs import check_options
 from iqaloss._errors import unknown_name
 from iqaloss.losses.iqa_loss import IQALoss
 from iqaloss.losses.lar_iqa_loss import LARIQALoss
 from iqaloss.losses.loss_sum import IQALossSum
 from iqaloss.losses.mdiqa_loss import MDIQALoss
 from iqaloss.losses.moe_agiqa_loss import MoEAGIQALoss
+from iqaloss.losses.options import check_loss_options, loss_options
 from iqaloss.losses.pmt_iqa_loss import PMTIQALoss
 from iqaloss.losses.scorer_spec import ScorerSpec
 from iqaloss.losses.sr_iqa_loss import SRIQALoss
 from iqaloss.scorers.base import Scorer
-
-RENAMED = {"chunk": "micro_batch", "return_parts": "return_terms"}
-"""Options that have another name today, for those who know the old one."""
 
 SUM = IQALossSum.__name__
 """The name of the loss that is made of others."""
@@ -69,35 +63,6 @@ def loss_class(name: object) -> type[IQALoss]:
     if not isinstance(name, str) or name not in _LOSSES:
         raise ValueError(unknown_name("loss type", name, list_losses()))
     return _LOSSES[name]
-
-
-def loss_options(loss: type[nn.Module]) -> dict[str, Any]:
-    """Returns the options that a loss takes and their defaults, those that it hands to its parents included.
-
-    Example:
-        >>> list(loss_options(IQALoss))[:2], loss_options(MDIQALoss)["scorer"]
-        (['scorer', 'mode'], 'mdiqa-mobile')
-    """
-    options: dict[str, Any] = {}
-    for base in loss.__mro__:
-        if "__init__" not in vars(base) or base is nn.Module:
-            continue
-        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]  # type: ignore[misc]
-        for parameter in parameters:
-            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-                options.setdefault(parameter.name, parameter.default)
-        if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
-            break
-    return options
-
-
-def check_loss_options(loss: type[nn.Module], given: Iterable[str]) -> None:
-    """Raises ``ValueError`` for an option that a loss does not take, with the nearest one or the new name."""
-    allowed = loss_options(loss)
-    for name in given:
-        if name in RENAMED and name not in allowed:
-            raise ValueError(f"{loss.__name__}: the option {name!r} is called {RENAMED[name]!r} today")
-    check_options(given, allowed, loss.__name__)
 
 
 @dataclass(frozen=True)
@@ -225,7 +190,7 @@ def read_spec(options: object) -> LossSpec | SumSpec:
     if isinstance(options, Mapping):
         if options.get("type") == SUM:
             return SumSpec.read(options)
-        if options.get("type") not in _LOSSES:
+        if options.get("type") not in list_losses():
             raise ValueError(unknown_name("loss type", options.get("type"), [*list_losses(), SUM]))
     return LossSpec.read(options)
 

@@ -69,7 +69,7 @@ class Runner:
             check_choice("precision", self.precision, PRECISIONS)
         check_switch("checkpoint", self.checkpoint)
         check_channels_last(self.channels_last)
-        check_count("micro_batch", self.micro_batch)
+        object.__setattr__(self, "micro_batch", check_count("micro_batch", self.micro_batch))
         object.__setattr__(self, "convolutional", is_convolutional(self.scorer))
 
     def terms_of(

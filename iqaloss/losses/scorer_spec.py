@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from iqaloss._aside import aside
 from iqaloss._configs import check_options
 from iqaloss.scorers import checkpoints, registry
 from iqaloss.scorers.base import Scorer
@@ -80,4 +81,5 @@ class ScorerSpec:
 
 @cache
 def _tiny(name: str) -> Scorer:
-    return create_tiny(name)
+    with aside(0):
+        return create_tiny(name)

@@ -7,6 +7,7 @@ from typing import Any
 from iqaloss.losses.checks import check_count, check_model
 from iqaloss.losses.iqa_loss import IQALoss
 from iqaloss.losses.micro_batches import WHOLE
+from iqaloss.losses.options import known_options
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.sr_iqa.model import SRIQA
 
@@ -39,7 +40,7 @@ class SRIQALoss(IQALoss):
     def __init__(
         self, scorer: str | Scorer = "sr-iqa", mode: str = "nr", *, windows: int | None = 4, **options: Any
     ) -> None:
-        super().__init__(scorer, mode, **options)
+        super().__init__(scorer, mode, **known_options(type(self), options))
         check_model("SRIQALoss", self.scorer, SRIQA, "an SR-IQA")
         self.windows = check_count("windows", windows)
 

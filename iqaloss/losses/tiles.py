@@ -41,7 +41,7 @@ def starts(length: int, side: int) -> list[int]:
         >>> starts(256, 128), starts(300, 128), starts(100, 128)
         ([0, 128], [0, 86, 172], [0])
     """
-    return spread(max(length - side, 0), math.ceil(length / side))
+    return spread(max(length - side, 0), -(-length // side))
 
 
 def cut(images: Tensor, side: int) -> Tensor:

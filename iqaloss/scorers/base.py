@@ -90,7 +90,7 @@ class Scorer(nn.Module, abc.ABC):
             TypeError: If the images are not a floating tensor.
             ValueError: If their shape does not fit the model, or a requested name does not exist.
         """
-        check_images(images, self.card.min_side)
+        check_images(images, self.card.min_side, device=self.mean.device)
         request = self.resolve(request or Request.everything())
         images = images.to(self.mean.dtype)
         if self.calibration is None or not request.score:
@@ -159,7 +159,8 @@ class Scorer(nn.Module, abc.ABC):
             return self
         if not self.frozen or any(parameter.requires_grad for parameter in self.parameters()):
             raise RuntimeError(f"{self.card.name} is trainable: only a frozen scorer is folded; call freeze() first")
-        self.rewrite()
+        with torch.inference_mode(False):  # what is folded may train a network later
+            self.rewrite()
         self.folded = True
         return self
 

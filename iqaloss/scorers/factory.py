@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from iqaloss._aside import aside
 from iqaloss._configs import changed, parse
 from iqaloss._errors import missing_package
 from iqaloss.scorers.base import Scorer
@@ -52,18 +54,13 @@ def create_scorer(name: str, weights: Weights = _DEFAULT, *, frozen: bool | None
     """
     item = entry(name)
     _check_packages(item.card)
-    if weights is None:
-        scorer = build(item, item.config, options)
-    elif isinstance(weights, Mapping):
-        scorer = build(item, item.config, options)
-        load_strict(scorer, weights, source="the given state dict")
-    elif weights == _DEFAULT:
-        if item.card.embedded is None:
-            raise ValueError(item.card.how_to_get_weights())
-        scorer = _load_own(embedded_path(item.card.embedded), item, options, sha256=item.card.embedded.sha256)
-    else:
-        scorer = _load_path(Path(weights), item, options)
-    return scorer.freeze() if (weights is not None if frozen is None else frozen) else scorer
+    if weights is None:  # random weights are drawn as every network's are
+        with torch.inference_mode(False):
+            scorer = build(item, item.config, options)
+        return scorer.freeze() if frozen else scorer
+    with aside():
+        scorer = _with_weights(item, weights, options)
+    return scorer if frozen is False else scorer.freeze()
 
 
 def load_official(name: str, files: Mapping[str, OfficialFile], **options: Any) -> Scorer:
@@ -90,20 +87,34 @@ def load_official(name: str, files: Mapping[str, OfficialFile], **options: Any) 
     """
     item = entry(name)
     _check_packages(item.card)
-    return _convert(item, files, options).freeze()
+    with aside():
+        return _convert(item, files, options).freeze()
 
 
 def create_tiny(name: str, *, frozen: bool = True) -> Scorer:
     """Builds a small random instance of a scorer's architecture, for tests and quick trials."""
     item = entry(name)
     _check_packages(item.card)
-    scorer = build(item, item.tiny, {})
+    with torch.inference_mode(False):
+        scorer = build(item, item.tiny, {})
     return scorer.freeze() if frozen else scorer
 
 
 def build(item: ScorerEntry, config: Any, options: Mapping[str, Any]) -> Scorer:
     """Builds an entry's class with a config, some of its fields changed by options."""
     return item.scorer_class(item.card, changed(config, options, item.card.name))
+
+
+def _with_weights(item: ScorerEntry, weights: str | Path | Mapping[str, Tensor], options: Mapping[str, Any]) -> Scorer:
+    if isinstance(weights, Mapping):
+        scorer = build(item, item.config, options)
+        load_strict(scorer, weights, source="the given state dict")
+        return scorer
+    if weights == _DEFAULT:
+        if item.card.embedded is None:
+            raise ValueError(item.card.how_to_get_weights())
+        return _load_own(embedded_path(item.card.embedded), item, options, sha256=item.card.embedded.sha256)
+    return _load_path(Path(weights), item, options)
 
 
 def _load_own(path: Path, item: ScorerEntry, options: Mapping[str, Any], *, sha256: str | None = None) -> Scorer:

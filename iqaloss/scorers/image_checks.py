@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
+DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+"""The number types that images may have."""
 
-def check_images(images: Tensor, min_side: int = 1, name: str = "images") -> None:
-    """Raises a clear error unless ``images`` is a float tensor ``[B, 3, H, W]`` with sides of at least ``min_side``."""
+
+def check_images(images: Tensor, min_side: int = 1, name: str = "images", device: torch.device | None = None) -> None:
+    """Raises a clear error for anything but a dense float tensor ``[B, 3, H, W]``.
+
+    Args:
+        images: What was given.
+        min_side: The least that a side may measure.
+        name: What the images are called.
+        device: Where they must be; None for anywhere.
+
+    Raises:
+        TypeError: For another type, number type or layout.
+        ValueError: For another shape or device.
+    """
     if not isinstance(images, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor of shape [B, 3, H, W], got {type(images).__name__}")
-    if not images.is_floating_point():
-        raise TypeError(
-            f"{name} must be a floating tensor in [0, 1], got dtype {images.dtype}; divide a uint8 image by 255 first"
-        )
+    if images.dtype not in DTYPES:
+        hint = "" if images.is_floating_point() or images.is_complex() else "; divide a uint8 image by 255 first"
+        raise TypeError(f"{name} must be a floating tensor in [0, 1], float32 or half, got dtype {images.dtype}{hint}")
+    if images.is_nested or images.layout is not torch.strided:
+        kind = "nested" if images.is_nested else str(images.layout).removeprefix("torch.")
+        raise TypeError(f"{name} must be a dense tensor of shape [B, 3, H, W], got a tensor of layout {kind}")
     shape = list(images.shape)
     if images.ndim != 4:
         hint = "; add a batch dimension with images[None]" if images.ndim == 3 else ""
@@ -24,3 +41,5 @@ def check_images(images: Tensor, min_side: int = 1, name: str = "images") -> Non
         raise ValueError(f"{name} is an empty batch: shape {shape}")
     if min(shape[2:]) < min_side:
         raise ValueError(f"{name} must have sides of at least {min_side} pixels, got {shape[2]}x{shape[3]}")
+    if device is not None and images.device != device:
+        raise ValueError(f"{name} is on {images.device} and the scorer on {device}: move one of them with to()")

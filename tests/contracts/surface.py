@@ -81,7 +81,8 @@ def members(cls: type) -> Iterator[tuple[str, str]]:
 
 def losses() -> dict[str, Any]:
     """Options of every loss, as a recipe may name them."""
-    from iqaloss.losses.registry import list_losses, loss_class, loss_options
+    from iqaloss.losses.options import loss_options
+    from iqaloss.losses.registry import list_losses, loss_class
 
     return {
         name: {option: shown(default) for option, default in loss_options(loss_class(name)).items()}

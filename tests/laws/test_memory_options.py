@@ -15,8 +15,9 @@ from iqaloss.integrations.basicsr.loss_checks import check_loss
 from iqaloss.losses import MoEAGIQALoss, guard
 from iqaloss.losses.checks import NonFiniteLossError
 from iqaloss.losses.inputs import crop_places, shrink, take
-from iqaloss.losses.registry import LossSpec, loss_options
+from iqaloss.losses.options import loss_options
 from iqaloss.losses.recompute import stages
+from iqaloss.losses.registry import LossSpec
 from iqaloss.losses.runner import is_convolutional, wants_channels_last
 from testing.cases import CASES, Case, random_pair, tiny
 from testing.costs import NoWaiting, Peak, saved_bytes

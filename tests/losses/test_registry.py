@@ -8,7 +8,8 @@ import pytest
 
 from iqaloss import IQALoss, MDIQALoss
 from iqaloss.losses import registry
-from iqaloss.losses.registry import LossSpec, build_losses, list_losses, loss_options, register_loss
+from iqaloss.losses.options import loss_options
+from iqaloss.losses.registry import LossSpec, build_losses, list_losses, register_loss
 from iqaloss.losses.scorer_spec import ScorerSpec
 from iqaloss.scorers.base import Scorer
 from testing.cases import tiny

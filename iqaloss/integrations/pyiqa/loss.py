@@ -14,7 +14,7 @@ from iqaloss.losses.encoded import EncodedTarget
 from iqaloss.losses.functional import nr_loss
 from iqaloss.losses.guard import FiniteGuard, Watch
 from iqaloss.losses.iqa_loss import IQALoss
-from iqaloss.losses.registry import check_loss_options
+from iqaloss.losses.options import check_loss_options, known_options
 from iqaloss.losses.runner import autocast
 from iqaloss.scorers.base import ScoreOutput
 
@@ -77,7 +77,9 @@ class PyiqaLoss(IQALoss):
             raise ValueError(
                 f"{scorer.card.name} is {'full' if scorer.compares else 'no'}-reference: mode is not an option"
             )
-        super().__init__(scorer, "fr" if scorer.compares else "nr", precision=precision, **options)
+        super().__init__(
+            scorer, "fr" if scorer.compares else "nr", precision=precision, **known_options(type(self), options)
+        )
         self.guard = GradientGuard(self.guard.action, self.guard.input_range, scorer.card.name)
 
     @property

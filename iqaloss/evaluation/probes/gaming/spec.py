@@ -10,7 +10,8 @@ from typing import Any
 
 from iqaloss._errors import optional, unknown_name
 from iqaloss.losses.iqa_loss import IQALoss
-from iqaloss.losses.registry import LossSpec, list_losses, loss_class, loss_options
+from iqaloss.losses.options import loss_options
+from iqaloss.losses.registry import LossSpec, list_losses, loss_class
 from iqaloss.losses.schedule import Schedule
 from iqaloss.scorers.registry import entry, list_scorers
 

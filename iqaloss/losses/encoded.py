@@ -82,24 +82,24 @@ def each_tensor(outputs: Sequence[ScoreOutput], make: Callable[[list[Tensor]], T
 
 
 def check_target(
-    target: object, shape: Sequence[int], mode: str, request: Request, inputs: Inputs, device: torch.device
+    target: object, shape: Sequence[int], device: torch.device, looks_at: str, request: Request, inputs: Inputs
 ) -> Tensor | EncodedTarget:
     """Returns a target that a prediction can be compared with.
 
     Args:
         target: What the caller gave.
         shape: The prediction's shape.
-        mode: How the loss looks at the target, for messages.
+        device: Where it is.
+        looks_at: How the loss looks at the target, for messages.
         request: What the loss needs of the target.
         inputs: What the loss makes of images.
-        device: Where the scorer is.
 
     Raises:
         TypeError: If it is neither a tensor nor encoded.
         ValueError: If there is none, its shape is another than the prediction's, or it was encoded by another loss.
     """
     if target is None:
-        raise ValueError(f'{mode} compares with a target: call loss_fn(pred, target); mode="nr" needs none')
+        raise ValueError(f'{looks_at} compares with a target: call loss_fn(pred, target); mode="nr" needs none')
     if not isinstance(target, (Tensor, EncodedTarget)):
         raise TypeError(f"target must be a tensor or loss_fn.encode(target), got {type(target).__name__}")
     if isinstance(target, Tensor):

@@ -54,6 +54,11 @@ class GradientLimits:
         """Whether any gradient is changed."""
         return self.longest is not None or self.smoothing > 0
 
+    @property
+    def one_way(self) -> list[str]:
+        """The options that are on and have a backward pass of their own."""
+        return ["max_gradient_norm"] * (self.longest is not None) + ["gradient_smoothing"] * (self.smoothing > 0)
+
     def watch(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Returns images whose gradient is limited on its way back, and zeros ``[B]`` to be added to their losses.
 

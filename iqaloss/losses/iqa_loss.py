@@ -135,8 +135,6 @@ class IQALoss(LossTerms):
         if not isinstance(scorer, (str, Scorer)):
             raise TypeError(f"scorer must be a registered name or a Scorer, got {type(scorer).__name__}")
         built = create_scorer(scorer).fold() if isinstance(scorer, str) else scorer
-        if any(weight.is_inference() for weight in (*built.parameters(), *built.buffers())):
-            raise ValueError("the scorer was built in inference mode, so that no gradient passes it: build it outside")
         runner = Runner(built.freeze(), precision, checkpoint, channels_last, micro_batch)
         super().__init__(runner, mode, relative_to, score_map)
         self.reduction = check_choice("reduction", reduction, REDUCTIONS)
@@ -152,8 +150,6 @@ class IQALoss(LossTerms):
         low, high = self.inputs.input_range
         self.limits = GradientLimits(max_gradient_norm, gradient_smoothing, high - low)
         self.tile_pool = check_choice("tile_pool", tile_pool, POOLS)
-        own = {"micro_batch": micro_batch, "checkpoint": checkpoint, "max_gradient_norm": max_gradient_norm}
-        self._one_way = [name for name, on in {**own, "gradient_smoothing": gradient_smoothing}.items() if on]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> IQALoss:
         """Lets ``to()``, ``cuda()`` and their like reach the scorer, which ``half()`` does not make less exact."""
@@ -190,12 +186,7 @@ class IQALoss(LossTerms):
         return EncodedTarget(output, tuple(target.shape), self.inputs.fixed)
 
     def check(self) -> None:
-        """Reads what the last call found, and waits for it; what the next call would do, and nothing on a CPU.
-
-        Raises:
-            NonFiniteLossError: If the last call's value was NaN or infinite, with ``nonfinite="raise"``.
-            ValueError: If its images were far outside the input range.
-        """
+        """Reads what the last call found, and waits for it; raises what the next call would, and nothing on a CPU."""
         self.guard.settle()
 
     @overload
@@ -215,16 +206,15 @@ class IQALoss(LossTerms):
 
         Args:
             pred: The restored images, ``[B, 3, H, W]``.
-            target: The true images of the same shape, or what :meth:`encode` made of them; needed for
-                ``"fr"``, ``"both"`` and ``relative_to``, and otherwise ignored.
+            target: The true images, or what :meth:`encode` made of them; ignored where nothing compares.
             return_terms: Whether to return the named terms as well.
 
         Returns:
-            The loss; with ``return_terms`` also a dict from name to detached scalar. The terms add up to
-            the loss (to its mean over the batch with ``reduction="none"``). Their names are the scorer's
-            dimensions or features, or ``score``; in mode ``"both"`` with the prefix ``nr_`` or ``fr_``.
+            The loss; with ``return_terms`` also a dict from name to detached scalar. The terms add up to the loss (its mean
+            with ``reduction="none"``). They are called ``score``, or as the scorer's dimensions or features, in mode
+            ``"both"`` with the prefix ``nr_`` or ``fr_``.
         """
-        check_transforms(self._one_way)
+        check_transforms([*self.runner.one_way, *self.limits.one_way])
         check_images(pred, self.scorer.card.min_side, "pred", self.scorer.mean.device)
         self.guard.settle()
         if self.step is None and self.scheduled:
@@ -232,10 +222,9 @@ class IQALoss(LossTerms):
         reference = None
         if self.compares:
             reference = check_target(
-                target, pred.shape, self._looks_at, self.target_request(), self.inputs, self.scorer.mean.device
+                target, pred.shape, pred.device, self._compared, self.target_request(), self.inputs
             )
-        draw = self.inputs.draw(pred.shape, pred.device)
-        watch = Watch()
+        draw, watch = self.inputs.draw(pred.shape, pred.device), Watch()
         images = self.guard.admit(pred.to(self.scorer.mean.dtype), "pred", watch)
         asked = None
         if self.limits.active:

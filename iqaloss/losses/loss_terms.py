@@ -49,7 +49,7 @@ class LossTerms(nn.Module):
         return self.mode != "nr" or self.relative_to is not None
 
     @property
-    def _looks_at(self) -> str:
+    def _compared(self) -> str:
         """Which option compares with the target, for messages."""
         return f'mode="{self.mode}"' if self.mode != "nr" else f'relative_to="{self.relative_to}"'
 

@@ -71,6 +71,13 @@ class Runner:
         check_channels_last(self.channels_last)
         object.__setattr__(self, "micro_batch", check_count("micro_batch", self.micro_batch))
         object.__setattr__(self, "convolutional", is_convolutional(self.scorer))
+        if any(weight.is_inference() for weight in (*self.scorer.parameters(), *self.scorer.buffers())):
+            raise ValueError("the scorer was built in inference mode, so that no gradient passes it: build it outside")
+
+    @property
+    def one_way(self) -> list[str]:
+        """The options that are on and have a backward pass of their own."""
+        return [name for name in ("micro_batch", "checkpoint") if getattr(self, name)]
 
     def terms_of(
         self, loss: Asks, images: Tensor, target: Tensor | EncodedTarget | None, rows: slice | None = None

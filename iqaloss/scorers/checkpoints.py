@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,18 @@ import torch
 from torch import Tensor
 
 from iqaloss._configs import parse
+from iqaloss._errors import shown
 from iqaloss._files import replacing
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.cards import EmbeddedFile
 from iqaloss.scorers.state_dicts import read_state_dict, sha256_of, without_counters
 
 FORMAT = "1"
+
+_COUNTS = ("depth", "layers", "text_layers", "blocks", "experts", "crops", "windows", "heads", "text_heads")
+"""Fields of configs that say how often something is built or run."""
+_FEW, _USUAL = 64, 4096
+"""What such a count, and any other size, may always be."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +128,51 @@ def read_own(path: Path, name: str, config_class: type[Any], *, sha256: str | No
         raise ValueError(f"{path} has format {metadata.get('iqaloss.format')!r}; this version reads {FORMAT!r}")
     if made_by != name:
         raise ValueError(f'{path} holds a {made_by!r}, not a {name!r}: create_scorer("{made_by}", weights=…)')
-    config = parse(config_class, json.loads(metadata["iqaloss.config"]), f"the config in {path}")
-    calibration = metadata.get("iqaloss.calibration")
-    return OwnFile(config, read_state_dict(path), None if calibration is None else json.loads(calibration))
+    config = parse(config_class, _read_json(metadata, "iqaloss.config", path), f"the config in {path}")
+    calibration = _read_json(metadata, "iqaloss.calibration", path) if "iqaloss.calibration" in metadata else None
+    state = read_state_dict(path)
+    check_sizes(config, state, f"the config in {path}")
+    return OwnFile(config, state, calibration)
+
+
+def _read_json(metadata: dict[str, str], key: str, path: Path) -> Any:
+    if key not in metadata:
+        raise ValueError(f"{path} lacks the field {key!r} beside its tensors, which says how its scorer is built")
+    try:
+        return json.loads(metadata[key])
+    except (ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ValueError(f"{path}: its field {key!r} is no JSON: {why}") from None
+
+
+def check_sizes(config: Any, state: dict[str, Tensor], where: str) -> None:
+    """Raises ``ValueError`` for a number in a config that the tensors beside it cannot have come from.
+
+    So nothing is built whose size a file only claims: no layer is wider than the largest tensor, no network deeper than
+    there are tensors. Seeds are no sizes.
+
+    Args:
+        config: A dataclass of sizes and names, nested ones included.
+        state: The tensors that it belongs to.
+        where: What the config is called in the error.
+    """
+    largest = max([_USUAL, len(state), *(side for tensor in state.values() for side in tensor.shape)])
+    for name, value in _numbers(config, ""):
+        most = max(len(state), _FEW) if name.rpartition(".")[2] in _COUNTS else largest
+        if not name.endswith("seed") and not 0 <= value <= most:
+            raise ValueError(f"{where}: {name} must be between 0 and {most}, as its tensors are, got {shown(value)}")
+
+
+def _numbers(value: Any, name: str) -> Iterator[tuple[str, int]]:
+    """The whole numbers in a config, with their places."""
+    if dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from _numbers(getattr(value, field.name), f"{name}.{field.name}".lstrip("."))
+    elif isinstance(value, tuple):
+        for place, item in enumerate(value):
+            yield from _numbers(item, f"{name}[{place}]")
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield name, value
 
 
 def embedded_path(file: EmbeddedFile) -> Path:

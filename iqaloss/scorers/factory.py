@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,14 @@ from torch import Tensor
 
 from iqaloss._aside import aside
 from iqaloss._configs import changed, parse
-from iqaloss._errors import missing_package
+from iqaloss._errors import missing_package, shown
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.calibration import Calibration, CalibrationConfig
 from iqaloss.scorers.cards import ScorerCard
-from iqaloss.scorers.checkpoints import embedded_path, made_for, read_own
+from iqaloss.scorers.checkpoints import check_sizes, embedded_path, made_for, read_own
 from iqaloss.scorers.official import OfficialFile, find_official, read_official
 from iqaloss.scorers.registry import ScorerEntry, entry
-from iqaloss.scorers.state_dicts import load_strict, some
+from iqaloss.scorers.state_dicts import check_fit, load_strict, some
 
 Weights = str | Path | Mapping[str, Tensor] | None
 """A file or folder, a state dict, or None for random weights."""
@@ -114,17 +114,42 @@ def _with_weights(item: ScorerEntry, weights: str | Path | Mapping[str, Tensor],
         if item.card.embedded is None:
             raise ValueError(item.card.how_to_get_weights())
         return _load_own(embedded_path(item.card.embedded), item, options, sha256=item.card.embedded.sha256)
+    if not isinstance(weights, (str, Path)) or not str(weights):
+        raise TypeError(f"weights must be a file, a folder, a state dict, None or {_DEFAULT!r}, got {shown(weights)}")
     return _load_path(Path(weights), item, options)
 
 
 def _load_own(path: Path, item: ScorerEntry, options: Mapping[str, Any], *, sha256: str | None = None) -> Scorer:
     """Builds a scorer from one of our files."""
     own = read_own(path, item.card.name, item.scorer_class.config_class, sha256=sha256)
-    scorer = build(item, own.config, options)
+    calibration = None
     if own.calibration is not None:
-        scorer.calibration = Calibration(parse(CalibrationConfig, own.calibration, f"the calibration in {path}"))
+        calibration = parse(CalibrationConfig, own.calibration, f"the calibration in {path}")
+        check_sizes(calibration, own.state, f"the calibration in {path}")
+
+    def built() -> Scorer:
+        scorer = build(item, own.config, options)
+        if calibration is not None:
+            scorer.calibration = Calibration(calibration)
+        return scorer
+
+    if sha256 is None:
+        _compare_unbuilt(built, own.state, str(path))
+    scorer = built()
     load_strict(scorer, own.state, source=str(path))
     return scorer
+
+
+def _compare_unbuilt(built: Callable[[], Scorer], state: Mapping[str, Tensor], source: str) -> None:
+    """Compares a file's tensors with those of its scorer before these take any memory."""
+    try:
+        with torch.device("meta"):
+            scorer = built()
+    except (NotImplementedError, ImportError):  # a library that reads its own tensors: what it builds has one size
+        return
+    except (ValueError, TypeError, RuntimeError, KeyError, IndexError, ArithmeticError, AssertionError) as error:
+        raise ValueError(f"no scorer can be built as the config in {source} says: {error}") from error
+    check_fit(scorer, state, source=source)
 
 
 def _load_path(path: Path, item: ScorerEntry, options: Mapping[str, Any]) -> Scorer:
@@ -134,6 +159,8 @@ def _load_path(path: Path, item: ScorerEntry, options: Mapping[str, Any]) -> Sco
         own = [file for file in sorted(path.iterdir()) if made_for(file) == card.name]
         if len(own) > 1:
             raise ValueError(f"{path} holds several checkpoints of {card.name}: {some(file.name for file in own)}")
+        if not own and item.convert is None:
+            raise ValueError(f"the folder {path} holds no checkpoint of {card.name}, a .safetensors file")
         return _load_own(own[0], item, options) if own else _convert(item, find_official(path, card), options)
     if made_for(path) is not None:
         return _load_own(path, item, options)

@@ -28,6 +28,8 @@ def read_file(path: str | Path) -> Any:
         ValueError: If the file is corrupt or holds anything else; the message names it.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, not a checkpoint file")
     if not path.is_file():
         raise FileNotFoundError(f"no such checkpoint file: {path}")
     try:
@@ -79,6 +81,9 @@ def unwrap(loaded: Any, source: str) -> dict[str, Tensor]:
             break
     if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise ValueError(f"{source} holds no state dict (a mapping of names to tensors)")
+    for name in loaded:
+        if not isinstance(name, str):
+            raise ValueError(f"{source} holds no state dict: its tensors have names such as {name!r}")
     return {name.removeprefix("module."): value for name, value in loaded.items()}
 
 
@@ -129,27 +134,48 @@ def rename_keys(state: StateDict, table: Sequence[tuple[str, str]], dropped: Seq
 
 
 def load_strict(module: nn.Module, state: StateDict, *, source: str) -> None:
-    """Loads a state dict; every tensor must be there, be known and have the right shape.
+    """Loads a state dict; every tensor must be there, be known, have the right shape and hold finite numbers.
 
     Floating tensors are cast to the module's dtype; counters of seen batches are left out on both sides.
 
     Raises:
-        ValueError: With the names of the missing, unexpected and misshapen tensors.
+        ValueError: With the names of the tensors that are missing, unexpected, misshapen or not finite.
+    """
+    check_fit(module, state, source=source)
+    given = without_counters(state)
+    spoilt = [key for key, value in given.items() if value.is_floating_point() and not bool(value.isfinite().all())]
+    if spoilt:
+        raise ValueError(f"{source} holds NaN or infinite weights: {some(spoilt)}")
+    module.load_state_dict(given, strict=False)
+
+
+def check_fit(module: nn.Module, state: StateDict, *, source: str) -> None:
+    """Compares names, shapes and kinds of tensors with a module's, whose own may have no values (``meta``).
+
+    Raises:
+        ValueError: With the names of the tensors that do not fit.
     """
     own, given = without_counters(module.state_dict()), without_counters(state)
     problems = [f"missing: {some(own.keys() - given.keys())}"] if own.keys() - given.keys() else []
     if given.keys() - own.keys():
         problems.append(f"unexpected: {some(given.keys() - own.keys())}")
+    both = sorted(own.keys() & given.keys())
     wrong = [
         f"{key} has shape {list(given[key].shape)}, expected {list(own[key].shape)}"
-        for key in sorted(own.keys() & given.keys())
+        for key in both
         if own[key].shape != given[key].shape
     ]
     if wrong:
         problems.append(f"misshapen: {some(wrong)}")
+    kinds = [
+        f"{key} holds {given[key].dtype}, expected {own[key].dtype}"
+        for key in both
+        if own[key].is_floating_point() != given[key].is_floating_point()
+    ]
+    if kinds:
+        problems.append(f"of another kind: {some(kinds)}")
     if problems:
         raise ValueError(f"{source} does not fit {type(module).__name__}: " + "; ".join(problems))
-    module.load_state_dict(given, strict=False)
 
 
 def load_prefixed(module: nn.Module, state: StateDict, table: Sequence[tuple[str, str]], *, source: str) -> None:

@@ -17,6 +17,7 @@ from iqaloss.scorers.lar_iqa.preprocess import center_crop, squeeze_to_square, t
 from iqaloss.scorers.layers.kan import KANLinear
 from iqaloss.scorers.layers.normalize import unit_rms
 from iqaloss.scorers.layers.precision import exact
+from iqaloss.scorers.layers.pyramid import create_network
 
 
 @dataclass
@@ -33,9 +34,7 @@ class Branch(nn.Module):
 
     def __init__(self, config: LARIQAConfig) -> None:
         super().__init__()
-        import timm
-
-        self.trunk: Any = timm.create_model(config.trunk, pretrained=False, num_classes=config.logits)
+        self.trunk: Any = create_network(config.trunk, num_classes=config.logits)
         self.embed: nn.Module
         if config.head == "kan":
             self.embed = KANLinear(config.logits, config.embedding, scaler=config.kan_scaler)

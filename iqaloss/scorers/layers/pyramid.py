@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from iqaloss._errors import shown
 from iqaloss.scorers.layers.precision import exact
 
 
@@ -18,10 +20,37 @@ def create_trunk(name: str, *, levels: tuple[int, ...] | None = None) -> nn.Modu
         name: A timm model name.
         levels: Which feature levels to return; all of them by default.
     """
+    options: dict[str, Any] = {} if levels is None else {"out_indices": levels}
+    return create_network(name, features_only=True, **options)
+
+
+def create_network(name: str, **options: Any) -> Any:
+    """Builds a network that timm knows, with random weights.
+
+    timm also takes addresses, such as ``hf-hub:org/model`` and ``local-dir:folder``, from which it reads or downloads;
+    a name may come from a checkpoint, so these are refused.
+
+    Args:
+        name: A timm model name.
+        **options: What ``timm.create_model`` takes beside it.
+
+    Raises:
+        ValueError: If timm knows no such network, with the nearest name.
+
+    Example:
+        >>> create_network("hf-hub:org/model")
+        Traceback (most recent call last):
+        ValueError: 'hf-hub:org/model' is an address; a backbone is a name out of timm.list_models()
+    """
     import timm
 
-    options: dict[str, Any] = {} if levels is None else {"out_indices": levels}
-    return timm.create_model(name, pretrained=False, features_only=True, **options)
+    if not isinstance(name, str) or ":" in name or "/" in name or "\\" in name:
+        raise ValueError(f"{shown(name)} is an address; a backbone is a name out of timm.list_models()")
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"timm {timm.__version__} knows no backbone {shown(name)}{hint}")
+    return timm.create_model(name, pretrained=False, **options)
 
 
 class GatedConv(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iqaloss.scorers.layers.precision import exact
-from iqaloss.scorers.layers.pyramid import FrozenStatistics, create_trunk, pool_to
+from iqaloss.scorers.layers.pyramid import FrozenStatistics, create_network, create_trunk, pool_to
 from iqaloss.scorers.layers.transformer import SelfAttentionLayer, init_transformer, regressor, to_tokens
 from iqaloss.scorers.mdiqa.config import BranchConfig
 
@@ -58,9 +58,7 @@ class PooledWeights(FrozenStatistics, nn.Module):
 
     def __init__(self, trunk: str, dimensions: int) -> None:
         super().__init__()
-        import timm
-
-        self.trunk = timm.create_model(trunk, pretrained=False, num_classes=dimensions)
+        self.trunk = create_network(trunk, num_classes=dimensions)
 
     def forward(self, images: Tensor, maps: list[Tensor]) -> Tensor:
         """Returns weights ``[B, D]`` that sum to one."""

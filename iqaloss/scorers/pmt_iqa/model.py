@@ -14,6 +14,7 @@ from iqaloss.scorers.cards import ScorerCard
 from iqaloss.scorers.layers.crops import cut, spread
 from iqaloss.scorers.layers.normalize import unit_rms
 from iqaloss.scorers.layers.precision import exact
+from iqaloss.scorers.layers.pyramid import create_network
 from iqaloss.scorers.pmt_iqa.config import RELEASED_SIDE, PMTIQAConfig
 from iqaloss.scorers.pmt_iqa.heads import PaperHeads, ReleasedHeads, build_scales, expected_level
 
@@ -42,9 +43,7 @@ class PMTIQA(Scorer):
 
     def __init__(self, card: ScorerCard, config: PMTIQAConfig) -> None:
         super().__init__(card, config)
-        import timm
-
-        trunk: Any = timm.create_model(config.trunk, pretrained=False, num_classes=0)
+        trunk: Any = create_network(config.trunk, num_classes=0)
         self.trunk = trunk
         stages = [info["num_chs"] for info in trunk.feature_info][-len(_SCALES) :]
         self.scales: Any = build_scales(config, stages, _STRIDES)

@@ -210,9 +210,9 @@ class IQALoss(LossTerms):
             return_terms: Whether to return the named terms as well.
 
         Returns:
-            The loss; with ``return_terms`` also a dict from name to detached scalar. The terms add up to the loss (its mean
-            with ``reduction="none"``). They are called ``score``, or as the scorer's dimensions or features, in mode
-            ``"both"`` with the prefix ``nr_`` or ``fr_``.
+            The loss; with ``return_terms`` also a dict from name to detached scalar. The terms add up to the loss (its
+            mean with ``reduction="none"``). They are called ``score``, or as the scorer's dimensions or features, in
+            mode ``"both"`` with the prefix ``nr_`` or ``fr_``.
         """
         check_transforms([*self.runner.one_way, *self.limits.one_way])
         check_images(pred, self.scorer.card.min_side, "pred", self.scorer.mean.device)

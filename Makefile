@@ -11,9 +11,9 @@ OLDEST ?= .venv-oldest
 NEWEST ?= .venv-newest
 SUITE  := OMP_NUM_THREADS=1 nice -n 5
 # BasicSR is older than either end of the versions and is tested in .venv; its tests are skipped there.
-EXTRAS := clip,train,cli,plot,text,panel,serve,tune,lightning,torchmetrics,dev
+EXTRAS := clip,train,cli,plot,text,panel,serve,tune,lightning,torchmetrics,docs,dev
 
-.PHONY: help demo test graphs slow check lint-imports contracts surface docs format oldest newest wheel clean
+.PHONY: help demo test graphs slow check lint-imports contracts surface docs site format oldest newest wheel clean
 
 help:  ## Say what there is to make.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ surface: $(STAMP)  ## Accept a change of the public surface on purpose: write te
 
 docs: $(STAMP)  ## Make the pages and tables that are printed from the code.
 	$(RUN) -m benchmarks.scorer_costs --no-count
+
+site: $(STAMP)  ## Build the documentation; a warning or a dead link fails.
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 format: $(STAMP)  ## Format the code.
 	$(RUN) -m ruff format .

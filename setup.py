@@ -25,6 +25,7 @@ EXTRAS = {
     "torchmetrics": ["torchmetrics>=1.3"],
     "panel": ["lpips>=0.1.4", "DISTS_pytorch>=0.1"],
 }
+EXTRAS["docs"] = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"]
 EXTRAS["dev"] = [
     "pytest",
     "pytest-xdist",

@@ -21,6 +21,7 @@ EXTRAS = {
     "text": ["tokenizers>=0.19"],
     "serve": ["starlette>=0.40", "uvicorn>=0.30"],
     "tune": ["spandrel>=0.4", "peft>=0.12"],
+    "export": ["onnx>=1.16", "onnxscript>=0.2", "onnxruntime>=1.18"],
     "lightning": ["lightning>=2.2"],
     "torchmetrics": ["torchmetrics>=1.3"],
     "panel": ["lpips>=0.1.4", "DISTS_pytorch>=0.1"],

@@ -14,6 +14,7 @@ from iqaloss.cli import (
     doctor,
     evaluate,
     explain,
+    export,
     finetune,
     models,
     options,
@@ -63,6 +64,7 @@ app.command("compare")(compare.compare)
 app.command("explain")(explain.explain)
 app.command("models")(models.models)
 app.command("scorers")(models.models)
+app.command("export")(export.export)
 app.command("bench")(bench.bench)
 app.command("cite")(cite.cite)
 app.command("doctor")(doctor.doctor)

@@ -18,6 +18,7 @@ EXTRAS = {
     "clip": ("open_clip",),
     "text": ("tokenizers",),
     "serve": ("starlette", "uvicorn"),
+    "export": ("onnx", "onnxruntime", "onnxscript"),
     "lightning": ("lightning",),
     "torchmetrics": ("torchmetrics",),
     "panel": ("lpips", "DISTS_pytorch"),

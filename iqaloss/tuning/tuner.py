@@ -114,9 +114,12 @@ class Tuner:
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Restores a batch."""
+        """Restores a batch, outside of what joins the processes: without a backward pass of its own it would wait."""
+        return self._restored(self.network.module, inputs)
+
+    def _restored(self, module: Any, inputs: Tensor) -> Tensor:
         with self.accelerator.autocast():
-            return restore(self.model, inputs, self.network.scale, self.network.multiple, self.network.least)
+            return restore(module, inputs, self.network.scale, self.network.multiple, self.network.least)
 
     def foresee(self) -> tuple[StepCost, list[Balance]]:
         """Measures, on the first batch, what a step costs and how large each loss's gradient is; changes nothing."""
@@ -126,7 +129,7 @@ class Tuner:
         with torch.random.fork_rng(range(torch.cuda.device_count())):
             pred = self.forward(inputs).detach()
             balances = measure_balance(self.objective, pred, target)
-        return measure_step(self.forward, self.model, self.objective, inputs, target), balances
+        return measure_step(self.forward, self.network.module, self.objective, inputs, target), balances
 
     def fit(self, *, bar: bool = True, say: Callable[[int, Mapping[str, float]], None] | None = None) -> Path:
         """Tunes to the end and returns the tuned checkpoint.
@@ -163,7 +166,7 @@ class Tuner:
             group["lr"] = rate
         self.objective.set_step(self.step)
         inputs, target = (each.to(self.device, non_blocking=True) for each in pair)
-        total, terms = self.objective(self.forward(inputs), target)
+        total, terms = self.objective(self._restored(self.model, inputs), target)
         values = {name: float(value) for name, value in terms.items()}
         if not torch.isfinite(total):
             raise ValueError(f"the loss of step {self.step} is not finite: {values}; a smaller --lr may help")

@@ -270,6 +270,7 @@ def test_a_loss_is_read_as_it_is_typed(text: str, loss: str, scorer: str, option
         ("MDIQALoss(fr)", "options are written as name=value, got 'fr'"),
         ("MDIQALoss(mode=fr", "An expression looks like"),
         ("MDIQALoss(weights={sharpness: 2)", "is no YAML"),
+        ("MDIQALoss(weights={sharpness: 2, sharpness: 3})", "the key 'sharpness' is there twice"),
         ("MDIQALoss(mode=fr, mode=nr)", "'mode' is given twice"),
         ("", "An expression looks like"),
     ],

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from iqaloss._errors import optional, unknown_name
+from iqaloss._errors import unknown_name
+from iqaloss._yaml import parse_yaml
 from iqaloss.losses.iqa_loss import IQALoss
 from iqaloss.losses.options import loss_options
 from iqaloss.losses.registry import LossSpec, list_losses, loss_class
@@ -130,12 +131,10 @@ def split(text: str) -> Iterator[str]:
 
 
 def _yaml(text: str, where: str) -> Any:
-    yaml = optional("yaml", "PyYAML", "cli", "reading a loss")
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        why = str(getattr(error, "problem", None) or error)
-        raise ValueError(f"{where}: {text.strip()[:60]!r} is no YAML: {why}") from error
+        return parse_yaml(text, "it")
+    except ValueError as error:
+        raise ValueError(f"{where}: {text.strip()[:60]!r} is no YAML: {error}") from error
 
 
 def _of_recipe(path: Path) -> Mapping[str, Any]:

@@ -71,7 +71,7 @@ def check_number(
     Example:
         >>> check_number("lr", -1.0, above=0.0)
         Traceback (most recent call last):
-        ValueError: lr must be a finite number above 0.0, got -1.0
+        ValueError: lr must be above 0.0, got -1.0
     """
     if given is None:
         return
@@ -83,9 +83,9 @@ def check_number(
         and (below is None or given < below)
     )
     if not held:
-        bounds = {"of at least": least, "above": above, "of at most": most, "below": below}
+        bounds = {"at least": least, "above": above, "at most": most, "below": below}
         said = " and ".join(f"{word} {bound}" for word, bound in bounds.items() if bound is not None)
-        raise ValueError(f"{name} must be a finite number {said}, got {given}")
+        raise ValueError(f"{name} must be {said}, got {given}")
 
 
 def check_device(name: str) -> str:

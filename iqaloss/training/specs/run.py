@@ -20,7 +20,7 @@ class OptimizerSpec:
 
     def __post_init__(self) -> None:
         check_choice("optimizer", self.name, ("adam", "adamw", "sgd"))
-        check_number("lr", self.lr, above=0.0)
+        check_number("lr", self.lr, least=0.0)
         check_number("weight_decay", self.weight_decay, least=0.0)
         check_number("clip", self.clip, above=0.0)
 

@@ -33,7 +33,7 @@ def checked(recipe: Recipe) -> Recipe:
     if isinstance(recipe.options, task.options_class):
         return recipe
     check_options(recipe.losses, (*OBJECTIVES, *task.extra_losses), "recipe.losses", "loss")
-    if not any(recipe.losses.values()):
+    if not any(recipe.losses.values()) and not task.extra_losses:
         raise ValueError(
             f"recipe.losses names no loss with a weight, got {dict(recipe.losses)}: nothing would be learnt"
         )

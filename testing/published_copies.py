@@ -204,6 +204,14 @@ def csiq_labels(root: Path) -> Want:
     return Want([0.938, 0.5], groups=["1600", "trolley"], references=["1600.png", "trolley.png"])
 
 
+def flive(root: Path) -> Want:
+    for name in ("voc_emotic_ava/AVA__149.jpg", "blur_dataset/motion0001.jpg"):
+        picture(root / "database" / name)
+    rows = [["voc_emotic_ava/AVA__149.jpg", 76.0, 0.1], ["blur_dataset/motion0001.jpg", 50.5, -0.2]]
+    write_csv(root / "labels_image.csv", [["name", "mos", "zscore"], *rows])
+    return Want([0.76, 0.505])
+
+
 def uhd(root: Path) -> Want:
     rows = []
     for index, split in enumerate(("training", "validation", "test")):
@@ -294,6 +302,7 @@ COPIES: list[tuple[str, Callable[[Path], Want]]] = [
     ("livec", live_challenge),
     ("csiq", csiq),
     ("csiq", csiq_labels),
+    ("flive", flive),
     ("uhdiqa", uhd),
     ("uhdiqa", uhd_challenge),
     ("biq2021", biq),

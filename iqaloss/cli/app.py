@@ -19,6 +19,7 @@ from iqaloss.cli import (
     models,
     options,
     probe,
+    protocol,
     rank,
     restore,
     score,
@@ -69,6 +70,7 @@ app.command("bench")(bench.bench)
 app.command("cite")(cite.cite)
 app.command("doctor")(doctor.doctor)
 app.command("train")(train.train)
+app.command("protocol")(protocol.protocol)
 app.command("finetune")(finetune.finetune)
 app.command("tune")(tune.tune)
 

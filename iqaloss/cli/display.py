@@ -54,13 +54,42 @@ def counted(title: str, *, shown: bool, total: int | None = None) -> Iterator[Ca
         yield add
 
 
-def load_scorer(name: str, weights: str | None) -> Scorer:
-    """Builds a scorer with its own or with given weights, frozen."""
+def load_scorer(
+    name: str, weights: str | None, tokenizer: str | None = None, options: Mapping[str, Any] | None = None
+) -> Scorer:
+    """Builds a scorer with its own or with given weights, frozen; a tokenizer lets it read prompts."""
     from iqaloss import create_scorer
+    from iqaloss.scorers.layers.wordpiece import ReadsPrompts
 
+    changes = dict(options or {})
     if not known_scorer(name) and weights in (None, INSIDE):
-        return create_scorer(name, None, frozen=True)  # a metric of pyiqa brings its own
-    return create_scorer(name, weights or INSIDE)
+        scorer = create_scorer(name, None, frozen=True, **changes)  # a metric of pyiqa brings its own
+    else:
+        scorer = create_scorer(name, weights or INSIDE, **changes)
+    if tokenizer is not None:
+        if not isinstance(scorer, ReadsPrompts):
+            raise ValueError(f"{name} reads no prompts: leave --tokenizer out")
+        scorer.use_tokenizer(tokenizer)
+    return scorer
+
+
+def parse_options(given: Sequence[str]) -> dict[str, Any]:
+    """Returns scorer options of the form KEY=VALUE, the value read as YAML.
+
+    Example:
+        >>> parse_options(["color_space=HSV", "crop=512"])
+        {'color_space': 'HSV', 'crop': 512}
+    """
+    from iqaloss._errors import optional
+
+    yaml = optional("yaml", "PyYAML", "train", "reading an option")
+    found: dict[str, Any] = {}
+    for one in given:
+        key, equals, text = one.partition("=")
+        if not equals or not key:
+            raise ValueError(f"an option is written as KEY=VALUE, got {one!r}")
+        found[key] = yaml.safe_load(text)
+    return found
 
 
 def known_scorer(name: str) -> bool:

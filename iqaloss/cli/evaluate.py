@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 def evaluate(
     scorers: Annotated[list[str], typer.Argument(metavar="SCORER...", help="Names out of `iqaloss models`.")],
     data: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(help=f"{options.DATA_HELP}; or shards. May be repeated."),
-    ],
+    ] = None,
+    run: Annotated[
+        list[Path] | None,
+        typer.Option("--run", help="Folder of a training: the rows that its recipe held out. May be repeated."),
+    ] = None,
     images: Annotated[
         list[Path] | None, typer.Option(help="Folder of a table's images, one for each --data; beside it by default.")
     ] = None,
@@ -40,6 +44,14 @@ def evaluate(
     ] = None,
     lower_is_better: options.LowerIsBetter = False,
     score_column: options.ScoreColumn = None,
+    prompts: options.Prompts = None,
+    tokenizer: options.Tokenizer = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="Option of the scorers; may be repeated.")
+    ] = None,
+    vary: Annotated[
+        str | None, typer.Option(metavar="KEY=A,B,...", help="An option to vary: a row of the table for each value.")
+    ] = None,
     per_group: Annotated[bool, typer.Option("--per-group", help="Measure each content group too.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for results.csv, scatter plots and the scores as Parquet files.")
@@ -55,19 +67,31 @@ def evaluate(
 ) -> None:
     """Measure scorers against human scores: SRCC, PLCC (raw and fitted), KRCC, RMSE, MAE and 2AFC.
 
-    RMSE and MAE are taken after the VQEG's four-parameter logistic, on the scale of the table.
+    RMSE and MAE are taken after the VQEG's four-parameter logistic, on the scale of the table, and raw.
 
     Example: iqaloss evaluate mdiqa-mobile --data scores.csv --images photos --out results
+
+    Robust to colors? iqaloss evaluate lar-iqa --weights lar.safetensors --data tid2013 --vary
+    color_space=RGB,HSV,LAB,YUV --out robustness
     """
     from iqaloss._processes import Ranks
     from iqaloss.cli.display import counted, load_scorer, say, total_of
+    from iqaloss.cli.held_out import held_out_sets, kept_scorer
+    from iqaloss.cli.varied import varied
     from iqaloss.data.library import Library
     from iqaloss.data.open import open_rated
+    from iqaloss.data.prompts import Prompted, read_prompts
+    from iqaloss.evaluation.agreement.plots import comparison
     from iqaloss.evaluation.agreement.tables import to_text
-    from iqaloss.evaluation.evaluate import evaluate as run
+    from iqaloss.evaluation.evaluate import evaluate as measure
     from iqaloss.evaluation.evaluate import table_rows
     from iqaloss.evaluation.scoring.runner import RunOptions
 
+    if not data and not run:
+        raise ValueError("name what to measure on: --data TABLE, or --run FOLDER of a training")
+    data, own = data or [], held_out_sets(run or (), skip_bad)
+    if weights is None and run and len(run) == 1:
+        weights = [str(kept_scorer(run[0]))] * len(scorers)
     _same_number("--images", images, data, "--data")
     _same_number("--weights", weights, scorers, "scorer")
     ranks = Ranks.from_environment()
@@ -80,7 +104,14 @@ def evaluate(
         for index, name in enumerate(data)
     ]  # fmt: skip
     sources = [_source(name, one, dimension, skip_bad, ranks.rank == 0) for name, one in zip(data, opened)]
-    sets = list(zip(_distinct([one.name for one in opened], data), sources))
+    if prompts is not None:
+        given_prompts = read_prompts(prompts)
+        sources = [Prompted(source, given_prompts) for source in sources]
+    sources += [_source(str(one.place), one.manifest, one.dimension, skip_bad, ranks.rank == 0) for one in own]
+    compared = [dimension] * len(opened) + [one.dimension for one in own]
+    sets = list(
+        zip(_distinct([one.name for one in (*opened, *own)], [*data, *(str(one.place) for one in own)]), sources)
+    )
     chosen = RunOptions(batch_size=batch_size, workers=workers, device=device, rows=rows)
     done: list[Evaluation] = []
     files = [None if given == options.INSIDE else given for given in weights or [options.INSIDE] * len(scorers)]
@@ -89,20 +120,22 @@ def evaluate(
         for name, given in zip(scorers, files)
     ]
     labels = _distinct(labels, [given or "" for given in files])
+    trials = varied(zip(scorers, files, labels), option or (), vary)
+    labels = [label for _, _, label, _ in trials]
     places = _folders(labels), _folders([dataset for dataset, _ in sets])
-    for name, given, label in zip(scorers, files, labels):
-        model = load_scorer(name, given)
-        for dataset, source in sets:
+    for name, given, label, changes in trials:
+        model = load_scorer(name, given, tokenizer, changes)
+        for (dataset, source), column in zip(sets, compared):
             total = total_of(source) if ranks.world == 1 else None
             with counted(f"{label} on {dataset}", shown=ranks.rank == 0, total=total) as add:
-                one = run(
+                one = measure(
                     model,
                     source,
                     dataset=dataset,
                     name=label,
                     folder=None if out is None else out / "scores" / places[0][label] / places[1][dataset],
                     options=chosen,
-                    dimension=dimension,
+                    dimension=column,
                     per_group=per_group,
                     skip_bad=skip_bad,
                     repeats=bootstrap,
@@ -119,6 +152,8 @@ def evaluate(
             say(f"{one.scorer} on {one.dataset}: {len(one.left_out)} images left out", err=True)
     if out is not None:
         _save(done, out, *places)
+        if vary is not None:
+            comparison(done, out / "varied.png", vary.partition("=")[0])
     if as_json:
         plain = [one.metrics.to_dict() for one in done]
         single = len(done) == 1 and not done[0].groups

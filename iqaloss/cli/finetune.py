@@ -23,6 +23,7 @@ def finetune(
     crop: Annotated[int, typer.Option(help="Side of the random crops.")] = 224,
     lower_is_better: options.LowerIsBetter = False,
     score_column: options.ScoreColumn = None,
+    tokenizer: options.Tokenizer = None,
     skip_bad: options.SkipBad = False,
     out: options.Out = None,
     change: options.Change = None,
@@ -51,6 +52,7 @@ def finetune(
         lower_is_better=lower_is_better or None,
         score_column=score_column,
         skip_bad=skip_bad,
+        tokenizer=tokenizer,
         changes=change or (),
     )
     fit(recipe, out or Path("runs") / f"{scorer}_{data.stem}", resume, device, quiet)

@@ -45,5 +45,14 @@ Change = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last state in the output folder.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
+Tokenizer = Annotated[
+    str | None,
+    typer.Option(help="BERT vocab.txt, or its folder, for a scorer that reads prompts; by default its checkpoint's."),
+]
+Prompts = Annotated[
+    str | None,
+    typer.Option(help="A prompt for all images, or a table with the columns image and prompt; by default the data's."),
+]
+
 RENAMED = {"--chunk": "--rows", "--cpu": "--device cpu"}
 """Options that had another name once, to the name that they have."""

@@ -38,6 +38,8 @@ def score(
     batch_size: options.BatchSize = 8,
     workers: options.Workers = 2,
     rows: options.Rows = 512,
+    prompts: options.Prompts = None,
+    tokenizer: options.Tokenizer = None,
     device: options.Device = None,
     skip_bad: options.SkipBad = False,
 ) -> None:
@@ -49,11 +51,15 @@ def score(
     """
     from iqaloss.cli.display import load_scorer, show
     from iqaloss.data.open import open_images
+    from iqaloss.data.prompts import Prompted, read_prompts
     from iqaloss.data.sources import Chain
     from iqaloss.evaluation.scoring.runner import RunOptions
 
-    source = Chain(tuple(open_images(name, folder) for name in images))
-    model = load_scorer(scorer, weights)
+    source: Source = Chain(tuple(open_images(name, folder) for name in images))
+    plain_source = source
+    if prompts is not None:
+        source = Prompted(source, read_prompts(prompts))
+    model = load_scorer(scorer, weights, tokenizer)
     chosen = RunOptions(
         batch_size=batch_size, workers=workers, device=device, dimensions=dimensions and bool(model.dimension_names),
         rows=rows,
@@ -62,7 +68,7 @@ def score(
         _score_to_files(model, source, out, chosen, as_json=as_json, skip_bad=skip_bad)
         return
     rows_of = list(_rows(model, source, chosen))
-    _tell_left_out(source)
+    _tell_left_out(plain_source)
     if not rows_of:
         raise ValueError(f"no images in {', '.join(images)}")
     found = [row for row in rows_of if row.error is None]

@@ -20,6 +20,11 @@ from iqaloss.scorers.cards import EmbeddedFile
 from iqaloss.scorers.state_dicts import read_state_dict, sha256_of, without_counters
 
 FORMAT = "1"
+TRAINED = "iqaloss.trained"
+"""Note that says which modules of the scorer a training let learn."""
+UNFINISHED = "iqaloss.unfinished"
+"""Note that says why a file is no whole scorer yet."""
+_VOCABULARY = "iqaloss.vocabulary"
 
 _COUNTS = ("depth", "layers", "text_layers", "blocks", "experts", "crops", "windows", "heads", "text_heads")
 """Fields of configs that say how often something is built or run."""
@@ -29,11 +34,12 @@ _FEW, _USUAL = 64, 4096
 
 @dataclass(frozen=True)
 class OwnFile:
-    """What one of our files holds: the architecture, its weights, and what its calibration reads if it has one."""
+    """What one of our files holds: the architecture, its weights, what its calibration reads, its words."""
 
     config: Any
     state: dict[str, Tensor]
     calibration: Any = None
+    vocabulary: tuple[str, ...] | None = None
 
 
 def save(scorer: Scorer, path: str | Path, *, dtype: torch.dtype | None = None, **notes: str) -> Path:
@@ -67,6 +73,9 @@ def save(scorer: Scorer, path: str | Path, *, dtype: torch.dtype | None = None, 
     }
     if scorer.calibration is not None:
         metadata["iqaloss.calibration"] = json.dumps(dataclasses.asdict(scorer.calibration.config))
+    tokenizer = getattr(scorer, "tokenizer", None)
+    if tokenizer is not None:
+        metadata[_VOCABULARY] = json.dumps(list(tokenizer.ids), ensure_ascii=False)
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
         _sort_metadata(temporary)
@@ -128,11 +137,22 @@ def read_own(path: Path, name: str, config_class: type[Any], *, sha256: str | No
         raise ValueError(f"{path} has format {metadata.get('iqaloss.format')!r}; this version reads {FORMAT!r}")
     if made_by != name:
         raise ValueError(f'{path} holds a {made_by!r}, not a {name!r}: create_scorer("{made_by}", weights=…)')
+    if UNFINISHED in metadata:
+        raise ValueError(f"{path} is no whole {name}: {metadata[UNFINISHED]}")
     config = parse(config_class, _read_json(metadata, "iqaloss.config", path), f"the config in {path}")
     calibration = _read_json(metadata, "iqaloss.calibration", path) if "iqaloss.calibration" in metadata else None
+    vocabulary = _read_json(metadata, _VOCABULARY, path) if _VOCABULARY in metadata else None
     state = read_state_dict(path)
     check_sizes(config, state, f"the config in {path}")
-    return OwnFile(config, state, calibration)
+    return OwnFile(config, state, calibration, _words(vocabulary, path))
+
+
+def _words(found: Any, path: Path) -> tuple[str, ...] | None:
+    if found is None:
+        return None
+    if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
+        raise ValueError(f"{path}: its field {_VOCABULARY!r} must be a list of words")
+    return tuple(found)
 
 
 def _read_json(metadata: dict[str, str], key: str, path: Path) -> Any:

@@ -17,6 +17,7 @@ from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.calibration import Calibration, CalibrationConfig
 from iqaloss.scorers.cards import ScorerCard
 from iqaloss.scorers.checkpoints import check_sizes, embedded_path, made_for, read_own
+from iqaloss.scorers.layers.wordpiece import ReadsPrompts, WordPiece
 from iqaloss.scorers.official import OfficialFile, find_official, read_official
 from iqaloss.scorers.registry import ScorerEntry, entry
 from iqaloss.scorers.state_dicts import check_fit, load_strict, some
@@ -137,6 +138,8 @@ def _load_own(path: Path, item: ScorerEntry, options: Mapping[str, Any], *, sha2
         _compare_unbuilt(built, own.state, str(path))
     scorer = built()
     load_strict(scorer, own.state, source=str(path))
+    if own.vocabulary is not None and isinstance(scorer, ReadsPrompts):
+        scorer.use_tokenizer(WordPiece(list(own.vocabulary)))
     return scorer
 
 

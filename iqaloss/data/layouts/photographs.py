@@ -100,6 +100,18 @@ PHOTOGRAPHS: tuple[Layout, ...] = (
         images=("Images", "ChallengeDB_release/Images"),
     ),
     Layout(
+        "flive",
+        "FLIVE, LIVE-FB (Ying et al., CVPR 2020)",
+        tables=(
+            ScoreTable(
+                ("labels_image.csv", "*/labels_image.csv"),
+                {"image": "name", "score": "mos"},
+                scale=_HUNDRED,
+            ),
+        ),
+        images=("database", "*/database", "."),
+    ),
+    Layout(
         "uhdiqa",
         "UHD-IQA (Hosu et al., ECCV workshops 2024)",
         tables=(

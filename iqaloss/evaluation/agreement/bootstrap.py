@@ -59,8 +59,12 @@ def confidence_intervals(
     for rows in resamples(pred.size, repeats, seed):
         x, y = pred[rows], target[rows]
         # A resample of a few images can be constant: its correlation is NaN and does not count.
-        add("srcc", row_srcc(x, y))
-        add("plcc", row_plcc(x, y))
+        ranks, linear = row_srcc(x, y), row_plcc(x, y)
+        add("srcc", ranks)
+        add("plcc", linear)
+        add("main_score", (ranks + linear) / 2)
+        add("rmse_raw", np.sqrt(np.mean((x - y) ** 2, axis=1)))
+        add("mae_raw", np.mean(np.abs(x - y), axis=1))
         if mapped is not None:
             fitted = mapped[rows]
             add("plcc_fit", row_plcc(fitted, y))

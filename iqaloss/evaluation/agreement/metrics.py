@@ -14,7 +14,7 @@ from iqaloss.evaluation.agreement import correlations
 from iqaloss.evaluation.agreement.bootstrap import Interval, confidence_intervals
 from iqaloss.evaluation.agreement.logistic import LEAST, Logistic, fit_logistic
 
-NAMES = ("srcc", "plcc", "plcc_fit", "krcc", "rmse", "mae", "two_afc")
+NAMES = ("srcc", "plcc", "plcc_fit", "krcc", "rmse", "mae", "rmse_raw", "mae_raw", "two_afc", "main_score")
 """The measures, in the order of tables."""
 
 
@@ -30,7 +30,10 @@ class Metrics:
         krcc: Kendall's tau-b.
         rmse: Root mean squared error after the logistic, on the scale of the human scores.
         mae: Mean absolute error after the logistic.
+        rmse_raw: Root mean squared error of the predictions as they are: for scorers on the humans' scale.
+        mae_raw: Mean absolute error of the predictions as they are.
         two_afc: Share of pairs in the humans' order.
+        main_score: Mean of SRCC and PLCC, the NTIRE challenges' Main Score.
         ci: Name of a measure to its confidence interval.
         curve: The fitted logistic.
     """
@@ -42,7 +45,10 @@ class Metrics:
     krcc: float
     rmse: float
     mae: float
+    rmse_raw: float
+    mae_raw: float
     two_afc: float
+    main_score: float
     ci: dict[str, Interval] = field(default_factory=dict)
     curve: Logistic | None = None
 
@@ -96,7 +102,10 @@ def measure(
         krcc=correlations.krcc(x, y),
         rmse=nan if mapped is None else float(np.sqrt(np.mean((mapped - y) ** 2))),
         mae=nan if mapped is None else float(np.mean(np.abs(mapped - y))),
+        rmse_raw=float(np.sqrt(np.mean((x - y) ** 2))),
+        mae_raw=float(np.mean(np.abs(x - y))),
         two_afc=correlations.two_afc(x, y) if x.size > 1 else nan,
+        main_score=(correlations.srcc(x, y) + correlations.plcc(x, y)) / 2,
         ci=intervals,
         curve=curve,
     )

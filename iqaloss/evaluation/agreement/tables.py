@@ -16,7 +16,10 @@ HEADINGS = {
     "krcc": "KRCC",
     "rmse": "RMSE",
     "mae": "MAE",
+    "rmse_raw": "RMSE raw",
+    "mae_raw": "MAE raw",
     "two_afc": "2AFC",
+    "main_score": "Main",
 }
 """What people call the measures."""
 

@@ -208,6 +208,7 @@ def describe_run(scorer: Scorer, options: RunOptions) -> dict[str, Any]:
     return {
         "scorer": scorer.card.name,
         "weights": fingerprint(scorer),
+        "config": repr(scorer.config),
         "dimensions": options.dimensions,
         "rows": options.rows,
     }

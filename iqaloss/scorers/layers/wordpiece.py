@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from iqaloss._errors import missing_package
 
 _DOWNLOAD = "hf:"
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+
+
+@runtime_checkable
+class ReadsPrompts(Protocol):
+    """A scorer that reads the prompts of generated images."""
+
+    def use_tokenizer(self, source: Any) -> object:
+        """Lets prompts be texts."""
 
 
 class WordPiece:

@@ -82,15 +82,15 @@ def load_role(scorer: MoEAGIQA, role: str, state: StateDict) -> None:
     ``ImageReward.pt`` and role ``vit`` the timm weights that the config names.
 
     Args:
-        scorer: The scorer; its form must be the released one.
+        scorer: The scorer; for role ``regressor`` its form must be the released one.
         role: ``"reward"``, ``"regressor"``, ``"vit"`` or ``"vit_prior"``.
         state: The state dict, with the official names.
 
     Raises:
         ValueError: With the official names of the missing, unexpected and misshapen tensors.
     """
-    if scorer.config.variant != "released":
-        raise ValueError(f'official checkpoints fit variant="released", not {scorer.config.variant!r}')
+    if role == "regressor" and scorer.config.variant != "released":
+        raise ValueError(f'official regressors fit variant="released", not {scorer.config.variant!r}')
     later = [rf"blocks\.{index}\." for index in range(scorer.config.visual_depth, scorer.config.visual.depth)]
     places: dict[str, tuple[nn.Module | None, list[tuple[str, str]], list[str]]] = {
         "reward": (scorer.semantic, _SEMANTIC, _UNUSED_SEMANTIC),

@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from iqaloss._configs import changed
+from iqaloss._errors import check_choice
 from iqaloss.scorers.cards import ScorerCard
 from iqaloss.scorers.sr_iqa.config import OFFICIAL, SRIQAConfig
 from iqaloss.scorers.sr_iqa.model import SRIQA
-from iqaloss.scorers.state_dicts import StateDict, load_prefixed, load_strict, rename_keys
+from iqaloss.scorers.state_dicts import StateDict, load_prefixed, rename_keys
 
 _INSIDE = "rectifier:"
 _RECTIFIER = [("mlp.0.", "hidden."), ("mlp.3.", "out.")]
@@ -69,14 +70,36 @@ def convert(scorer_class: type[SRIQA], card: ScorerCard, files: Mapping[str, Sta
     files = _split(files)
     config = _config(card, files, options)
     scorer = scorer_class(card, config)
-    load_strict(scorer.clip, files["clip"], source="role 'clip'")
-    if scorer.rectifier is not None:
-        load_prefixed(scorer.rectifier, files["rectifier"], _RECTIFIER, source="role 'rectifier'")
-    if scorer.maniqa is not None:
-        late = [rf"vit\.blocks\.{index}\." for index in range(config.maniqa.blocks, 100)]
-        state = rename_keys(files["maniqa"], [], [*_UNUSED, *late])
-        load_prefixed(scorer.maniqa, state, _MANIQA, source="role 'maniqa'")
+    for role, state in files.items():
+        if role != "rectifier" or scorer.rectifier is not None:
+            load_role(scorer, role, state)
     return scorer
+
+
+def load_role(scorer: SRIQA, role: str, state: StateDict) -> None:
+    """Loads one official state dict into a scorer, strictly; a training so starts where the published one did.
+
+    Args:
+        scorer: The scorer.
+        role: ``"clip"``, ``"rectifier"`` or ``"maniqa"``.
+        state: The state dict, with the official names.
+
+    Raises:
+        ValueError: If the scorer has no such part, or with the official names of tensors that do not fit.
+    """
+    parts: dict[str, tuple[Any, list[tuple[str, str]]]] = {
+        "clip": (scorer.clip, []),
+        "rectifier": (scorer.rectifier, _RECTIFIER),
+        "maniqa": (scorer.maniqa, _MANIQA),
+    }
+    check_choice("role", role, parts)
+    module, table = parts[role]
+    if module is None:
+        raise ValueError(f"role {role!r} is read by a scorer with rectified=True and, for MANIQA, variant='released'")
+    if role == "maniqa":
+        late = [rf"vit\.blocks\.{index}\." for index in range(scorer.config.maniqa.blocks, 100)]
+        state = rename_keys(state, [], [*_UNUSED, *late])
+    load_prefixed(module, state, table, source=f"role {role!r}")
 
 
 def _config(card: ScorerCard, files: Mapping[str, StateDict], options: Mapping[str, Any]) -> SRIQAConfig:
@@ -84,8 +107,13 @@ def _config(card: ScorerCard, files: Mapping[str, StateDict], options: Mapping[s
     config = changed(OFFICIAL, {"rectified": "rectifier" in files, **options}, card.name)
     if not config.rectified:
         if "maniqa" in files:
-            raise ValueError(f"{card.name}: role 'maniqa' is read by the rectifier only; give role 'rectifier' as well")
+            raise ValueError(
+                f"{card.name}: role 'maniqa' is read by the rectifier only; give role 'rectifier' as well, or "
+                "rectified=True for a rectifier that has not learnt yet"
+            )
         return config
+    if "rectifier" not in files and "maniqa" in files:  # the released form before its training
+        return replace(config, variant="released")
     if "rectifier" not in files:
         raise ValueError(f"{card.name}: rectified=True needs the weights of role 'rectifier'")
     reads_maniqa = "maniqa" in files or _width(files["rectifier"]) == config.maniqa.width // 2

@@ -27,8 +27,10 @@ def build_task(recipe: Recipe) -> Task:
     recipe = checked(recipe)
     cls = task_class(recipe.task)
     scorer = build_scorer(recipe, cls.scorer_options(recipe))
+    left_out = cls.leaves_out(recipe)
     for start in recipe.start:
-        apply_start(scorer, start, cls)
+        if start.module.split(".")[0] not in left_out and start.role not in left_out:
+            apply_start(scorer, start, cls)
     if recipe.run.dropout is not None:
         for module in scorer.modules():
             if isinstance(module, nn.Dropout):

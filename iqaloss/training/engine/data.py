@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from iqaloss._errors import unknown_name
 from iqaloss.data.dataset import ManifestDataset, Transform, collate, open_image
-from iqaloss.data.images import is_picture
 from iqaloss.data.library import Library
 from iqaloss.data.manifest import Manifest
 from iqaloss.data.open import open_rows
+from iqaloss.data.scenes import match_scenes
 from iqaloss.data.splits import split_manifest
 from iqaloss.data.text_tables import open_text
 from iqaloss.training.engine.sampling import DataPlan, Pick, Shards, mixed_seed
@@ -62,15 +62,15 @@ class RatedImages(Dataset[Item]):
 
 
 class RankedMethods(Dataset[Item]):
-    """Images of restoration methods: an item holds one image of every method, ``[M, 3, H, W]``.
+    """Images of restoration methods: an item holds every method's image of one scene, ``[M, 3, H, W]``.
 
-    Methods may have different numbers of images; the shorter folders start again.
+    Scenes are matched by file name (:func:`iqaloss.data.scenes.match_scenes`).
 
     Args:
         spec: The folder, the ranking and the transform.
 
     Raises:
-        ValueError: If the ranking names a method that has no folder, or a folder holds no image.
+        ValueError: If the ranking names a method that has no folder, or a method lacks a scene.
     """
 
     def __init__(self, spec: MethodsSpec) -> None:
@@ -82,15 +82,15 @@ class RankedMethods(Dataset[Item]):
                 raise ValueError(f"{spec.folder}: {unknown_name('method folder', name, folders)}")
         self.names = tuple(ranking)
         self.ranks = torch.tensor(list(ranking.values()), dtype=torch.float32)
-        self.files = [_image_files(Path(spec.folder) / name) for name in self.names]
+        self.scenes = list(match_scenes(spec.folder, self.names).values())
 
     def __len__(self) -> int:
-        return max(len(files) for files in self.files)
+        return len(self.scenes)
 
     def __getitem__(self, pick: Pick) -> Item:
         item: Item = {"index": pick.index, "draw": pick.seed, "ranks": self.ranks}
         transforms: dict[str, Transform] = {"image": self.spec.transform, **self.spec.versions}
-        images = [open_image(files[pick.index % len(files)]) for files in self.files]
+        images = [open_image(path) for path in self.scenes[pick.index]]
         for number, (name, transform) in enumerate(transforms.items()):
             versions = [
                 transform([image], torch.Generator().manual_seed(mixed_seed(pick.seed, number, method)))[0]
@@ -117,13 +117,6 @@ def read_ranking(path: str | Path) -> dict[str, float]:
     if len(found) < 2:
         raise ValueError(f"{path} must rank at least two methods, got {len(found)}")
     return found
-
-
-def _image_files(folder: Path) -> list[Path]:
-    files = sorted(path for path in folder.iterdir() if path.is_file() and is_picture(path.name))
-    if not files:
-        raise ValueError(f"{folder} holds no image that can be read")
-    return files
 
 
 def load_manifest(spec: DataSpec, library: Library | None = None, least: int = 1) -> Manifest:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -32,6 +34,25 @@ def quality_levels(target: Tensor, levels: int, *, low: float = 0.0, high: float
     position = (target.detach().reshape(-1).double() - low) * (levels / (high - low))
     position = torch.round(position) if rule == "round" else torch.floor(position + 1e-6)
     return position.clamp(0, levels - 1).long()
+
+
+def level_count(low: float, high: float, interval: float) -> int:
+    """Returns the number K of quality levels: :math:`\\lfloor |y_{max} - y_{min}| / w \\rfloor` (PMT-IQA, Eq. 3).
+
+    Args:
+        low: Lowest score.
+        high: Highest score.
+        interval: Length w of a level's interval.
+
+    Example:
+        >>> level_count(0.0, 1.0, 0.1), level_count(0.0, 100.0, 15.0)
+        (10, 6)
+    """
+    # A nudge far below any score's precision: 1 / 0.1 must be 10 levels whatever the rounding.
+    count = math.floor(abs(high - low) / interval + 1e-6) if interval > 0 else 0
+    if count < 2:
+        raise ValueError(f"interval must be above 0 and leave two levels of {low} to {high}, got {interval}")
+    return count
 
 
 def level_cross_entropy(logits: Tensor, levels: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ def finetune_recipe(
     lower_is_better: bool | None = None,
     score_column: str | None = None,
     skip_bad: bool = False,
+    tokenizer: str | None = None,
     changes: Sequence[str] = (),
 ) -> Recipe:
     """Returns a recipe that fits a scorer to human scores: random crops, NiN and squared error, AdamW.
@@ -44,6 +45,7 @@ def finetune_recipe(
         lower_is_better: Whether a low score in the table means a good image; by default for a column named ``dmos``.
         score_column: Name of the table's column of human scores; found by its name by default.
         skip_bad: Whether bad rows are left out.
+        tokenizer: A BERT ``vocab.txt`` or its folder, for a scorer that reads prompts; by default its checkpoint's.
         changes: Changes to the recipe, such as ``"run.ema=0.999"``.
 
     Raises:
@@ -53,6 +55,43 @@ def finetune_recipe(
         >>> finetune_recipe("mdiqa-mobile", "scores.csv", "photos", epochs=3).run.epochs
         3
     """
+    values = finetune_values(
+        scorer,
+        data,
+        images,
+        weights=weights,
+        validation=validation,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        crop=crop,
+        layout=layout,
+        lower_is_better=lower_is_better,
+        score_column=score_column,
+        skip_bad=skip_bad,
+        tokenizer=tokenizer,
+    )
+    return recipe_from(values, changes, "fine-tuning")
+
+
+def finetune_values(
+    scorer: str,
+    data: str | Path,
+    images: str | Path | None = None,
+    *,
+    weights: str | None = "default",
+    validation: float = 0.2,
+    epochs: int = 10,
+    batch_size: int = 16,
+    lr: float = 1e-5,
+    crop: int = 224,
+    layout: str | None = None,
+    lower_is_better: bool | None = None,
+    score_column: str | None = None,
+    skip_bad: bool = False,
+    tokenizer: str | None = None,
+) -> dict[str, Any]:
+    """Returns the plain values of :func:`finetune_recipe`, which explains them."""
     if not 0.0 < validation < 1.0:
         raise ValueError(f"validation must be a share inside (0, 1), got {validation}")
     common: dict[str, Any] = {
@@ -65,10 +104,11 @@ def finetune_recipe(
         "skip_bad": skip_bad,
     }
     cropped = {"crop": crop, "random": True, "flip": 0.5, "small": "resize"}
-    values: dict[str, Any] = {
+    return {
         "title": f"{scorer} fitted to {Path(data).name}",
         "scorer": {"name": scorer, "weights": weights},
         "task": "score",
+        "options": {"tokenizer": tokenizer},
         "data": {
             "train": [{**common, "name": "train", "share": "train", "batch_size": batch_size, "transform": cropped}],
             "validation": [{**common, "name": "validation", "share": "val"}],
@@ -78,4 +118,3 @@ def finetune_recipe(
         "optimizer": {"name": "adamw", "lr": lr, "weight_decay": 1e-5},
         "schedule": {"name": "cosine", "unit": "epoch", "period": None},
     }
-    return recipe_from(values, changes, "fine-tuning")

@@ -75,6 +75,16 @@ class Task(nn.Module, abc.ABC):
         """Loads an official file's tensors into the scorer."""
         raise ValueError(f"recipe.start: this task knows no official roles, got {role!r}; give module and prefix")
 
+    @classmethod
+    def leaves_out(cls, recipe: Recipe) -> tuple[str, ...]:
+        """Modules that the task's options leave out of the scorer; a recipe's ``start`` for them is passed over."""
+        return ()
+
+    @classmethod
+    def unfinished(cls, recipe: Recipe) -> str | None:
+        """Returns why what is saved is no whole scorer yet, for a stage that trains some of it; None for a whole."""
+        return None
+
     def configure(self, step: int) -> None:
         """Sets which parameters learn at a step; over time a parameter may only stop learning."""
 

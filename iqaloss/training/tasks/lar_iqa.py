@@ -103,6 +103,11 @@ class BranchTask(_Inputs):
             check_choice("head (one for each training set)", head, taught)
         self.heads = nn.ModuleDict({name: nn.Linear(logits, 1) for name in taught})
 
+    @classmethod
+    def unfinished(cls, recipe: Recipe) -> str:
+        """What joins the branches has not learnt."""
+        return f"only the {recipe.options.branch} branch has learnt; the recipes lar_iqa_merge_* start from it"
+
     def configure(self, step: int) -> None:
         """The branch's backbone and the heads learn."""
         self.scorer.requires_grad_(False)

@@ -49,6 +49,11 @@ class DimensionsTask(Task):
         for head in self.heads.values():
             check_choice(f"head of the {self.options.branch} branch", head, names)
 
+    @classmethod
+    def unfinished(cls, recipe: Recipe) -> str:
+        """The overall score has not been learnt."""
+        return f"only the {recipe.options.branch} branch has learnt; the recipes mdiqa_fusion_* start from it"
+
     def configure(self, step: int) -> None:
         """The branch learns; from ``backbone_steps`` on, its heads only. Batch norms keep statistics and scale."""
         stop = self.options.backbone_steps

@@ -100,6 +100,11 @@ class PriorTask(_Official):
         width = config.visual.width
         self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
 
+    @classmethod
+    def unfinished(cls, recipe: Recipe) -> str:
+        """The rest is not even of its own size."""
+        return "only the prior has learnt; the recipes moe_agiqa_* start from it"
+
     def configure(self, step: int) -> None:
         """The prior's last blocks and the head learn."""
         model = cast(MoEAGIQA, self.scorer)
@@ -149,6 +154,11 @@ class FinetuneTask(_Official):
             out["fusion"] = {"experts": 1, "best": 1}
         return out
 
+    @classmethod
+    def leaves_out(cls, recipe: Recipe) -> tuple[str, ...]:
+        """Version 1 has no prior."""
+        return ("prior", "vit_prior") if "ndpm" in recipe.options.without else ()
+
     def configure(self, step: int) -> None:
         """Fusion and experts learn, and BLIP's later blocks; ImageReward's head and both visual networks do not."""
         model, rate = cast(MoEAGIQA, self.scorer), self.options.fixed_rate
@@ -161,7 +171,8 @@ class FinetuneTask(_Official):
             parameter.requires_grad_(False)
 
     def _score(self, batch: Batch, crops: int) -> Tensor:
-        prompts = list(batch["prompt"]) if "prompt" in batch and self.options.tokenizer is not None else None
+        reads = cast(MoEAGIQA, self.scorer).tokenizer is not None
+        prompts = list(batch["prompt"]) if "prompt" in batch and reads else None
         request = Request(score=True)
         return self.scorer(batch["image"], request, prompts=prompts, crops=crops).score
 

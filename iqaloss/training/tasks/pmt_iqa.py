@@ -13,6 +13,7 @@ from iqaloss._errors import check_choice
 from iqaloss.scorers.base import Request, Scorer
 from iqaloss.scorers.pmt_iqa.model import PMTIQA
 from iqaloss.training.objectives import level_cross_entropy, quality_levels
+from iqaloss.training.objectives.levels import level_count
 from iqaloss.training.schedules import PMT_FIXED, progressive_weights
 from iqaloss.training.specs.recipe import Recipe
 from iqaloss.training.state import TrainState
@@ -39,6 +40,8 @@ class PMTOptions:
         xi: Strength of the paper's schedule.
         fixed: The two weights of the fixed schedule; the paper's ablation has 0.5 and 0.5, the released code
             0.9419036 and 0.9602832.
+        interval: Length w of a level's interval on the scale of the scorer's ``label_range``, which then decides the
+            number of levels K (Eq. 3); None takes the scorer's ``levels``.
         level_rule: How scores become levels: ``"floor"`` or ``"round"``.
         ablation: ``"resnet_only"`` (the last scale alone, no levels), ``"multi_scale_only"`` (no levels),
             ``"fixed_weights"`` (levels with the fixed weights), or ``"none"``.
@@ -48,6 +51,7 @@ class PMTOptions:
     schedule: str = "paper"
     xi: float = 1.0
     fixed: tuple[float, float] = PMT_FIXED
+    interval: float | None = None
     level_rule: str = "floor"
     ablation: str = "none"
     fresh_optimizer: bool = False
@@ -77,6 +81,17 @@ class PMTTask(Task):
         self.count, self.span = config.levels, abs(best - worst)
         if self.options.ablation == "resnet_only":
             self._silence_scales()
+
+    @classmethod
+    def scorer_options(cls, recipe: Recipe) -> dict[str, Any]:
+        """The number of levels follows from the range of the scores and the interval (Eq. 3)."""
+        interval = recipe.options.interval
+        if interval is None:
+            return {}
+        if "levels" in recipe.scorer.options:
+            raise ValueError("options.interval decides the number of levels: leave scorer.options.levels out")
+        low, high = recipe.scorer.options.get("label_range", (0.0, 1.0))
+        return {"levels": level_count(float(low), float(high), interval)}
 
     def _silence_scales(self) -> None:
         """Lets the first three scales contribute zeros for good: the architecture stays loadable."""

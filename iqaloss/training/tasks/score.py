@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
 
 from iqaloss._errors import unknown_name
 from iqaloss.scorers.base import Request, Scorer
+from iqaloss.scorers.layers.wordpiece import ReadsPrompts
 from iqaloss.training.specs.recipe import Recipe
 from iqaloss.training.tasks.base import Batch, Task, Tensors, batch_norms, flat_crops, mean_crops, register_task
-
-
-@runtime_checkable
-class ReadsPrompts(Protocol):
-    """A scorer that reads the prompts of generated images."""
-
-    def use_tokenizer(self, source: str) -> object:
-        """Lets prompts be texts."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +66,7 @@ class ScoreTask(Task):
         """Scores the images of a data set, mapped to [0, 1]."""
         images, crops = flat_crops(batch["image"])
         conditions = {}
-        if self.options.tokenizer is not None and "prompt" in batch:
+        if getattr(self.scorer, "tokenizer", None) is not None and "prompt" in batch:
             conditions["prompts"] = [prompt for prompt in batch["prompt"] for _ in range(crops)]
         dimension = self.options.dimensions.get(dataset)
         if dimension is None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from torch import Tensor
 
 from iqaloss.scorers.base import Request, Scorer
 from iqaloss.scorers.sr_iqa.model import SRIQA
+from iqaloss.scorers.sr_iqa.official import load_role
 from iqaloss.training.specs.recipe import Recipe
 from iqaloss.training.tasks.base import Batch, Task, Tensors, register_task
 from iqaloss.training.tasks.calibrate import RanksMethods
@@ -17,6 +19,11 @@ _SCORE = Request(score=True)
 
 class _Windows(Task):
     """Judges the windows that the data hands in, ``[B, P, 3, side, side]``, or whole images."""
+
+    @classmethod
+    def load_role(cls, scorer: Scorer, role: str, state: Mapping[str, Tensor]) -> None:
+        """Loads ``"clip"``, ``"rectifier"`` or ``"maniqa"`` as published."""
+        load_role(cast(SRIQA, scorer), role, state)
 
     def score(self, images: Tensor) -> Tensor:
         """Returns ``[B]`` for windows, or for images that the scorer cuts itself."""
@@ -47,12 +54,18 @@ class BaseTask(_Windows):
 
 @register_task("sr_iqa_calibrate")
 class CalibrateTask(RanksMethods, _Windows):
-    """Stage 2 (Eq. 3 to 6): SR-IQA's own rectifier learns the methods' ranking; rated sets teach by pairs as before."""
+    """Stage 2 (Eq. 3 to 6): SR-IQA's own rectifier learns the methods' ranking; rated sets teach by pairs as before.
+
+    Without a rectifier the scorer itself learns both: Model IV of the ablation.
+    """
 
     def __init__(self, scorer: Scorer, recipe: Recipe) -> None:
         super().__init__(scorer, recipe)
-        if cast(SRIQA, scorer).rectifier is None:
-            raise ValueError("the scorer has no rectifier: set recipe.scorer.options.rectified to true")
+        if cast(SRIQA, scorer).rectifier is None and self.options.learns == "rectifier":
+            raise ValueError(
+                "the scorer has no rectifier to learn: set recipe.scorer.options.rectified to true, or "
+                "recipe.options.learns to everything (Model IV)"
+            )
 
     def configure(self, step: int) -> None:
         """The rectifier learns, or everything but CLIP's temperature and MANIQA."""

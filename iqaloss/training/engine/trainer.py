@@ -245,10 +245,6 @@ class Trainer:
 
     def _write_scorer(self, name: str) -> None:
         if self.accelerator.is_main_process:
-            notes: dict[str, Any] = {"iqaloss.recipe": self.recipe.title, "iqaloss.step": str(self.state.step)}
-            learnt = {each.split(".")[1] for each, value in self.task.named_parameters() if value.requires_grad}
-            notes[checkpoints.TRAINED] = ", ".join(sorted(learnt))
-            if (reason := self.task.unfinished(self.recipe)) is not None:
-                notes[checkpoints.UNFINISHED] = reason
+            notes: dict[str, Any] = {**self.task.notes(self.state.step)}
             checkpoints.save(self.task.trained_scorer(), self.out / name, **notes)
         self.accelerator.wait_for_everyone()

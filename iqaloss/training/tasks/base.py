@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from iqaloss.scorers.base import Scorer
+from iqaloss.scorers.checkpoints import TRAINED, UNFINISHED
 from iqaloss.training import objectives
 from iqaloss.training.specs.recipe import Recipe
 from iqaloss.training.state import TrainState
@@ -120,6 +121,13 @@ class Task(nn.Module, abc.ABC):
     def trained_scorer(self) -> Scorer:
         """Returns the scorer as it is saved."""
         return self.scorer
+
+    def notes(self, step: int) -> dict[str, str]:
+        """Returns what is stored beside the scorer: its recipe, the modules that learnt, why it is no whole one yet."""
+        learnt = {name.split(".")[1] for name, value in self.named_parameters() if value.requires_grad}
+        found = {"iqaloss.recipe": self.recipe.title, "iqaloss.step": str(step), TRAINED: ", ".join(sorted(learnt))}
+        reason = self.unfinished(self.recipe)
+        return found if reason is None else {**found, UNFINISHED: reason}
 
 
 def register_task(name: str) -> Callable[[T], T]:

@@ -24,7 +24,7 @@ from benchmarks.arena import report
 from benchmarks.arena.contestants import FOLDER, Contestant, contestants
 from benchmarks.arena.curves import Sweep
 from benchmarks.arena.networks import NETWORKS
-from benchmarks.arena.photos import centers, load_photos, photos_in
+from benchmarks.arena.photos import centers, read_originals, read_photos
 from benchmarks.arena.running import Budget, Setting
 from benchmarks.arena.sweep import BASE, jobs, run, sweeps
 from benchmarks.arena.tasks import TASKS
@@ -76,8 +76,9 @@ def read_setting(arguments: argparse.Namespace) -> Setting:
     budget = replace(budget, **{name: value for name, value in given.items() if value is not None})
     side, crops = (128, 8) if arguments.quick else (arguments.side, arguments.crops)
     network = arguments.network or TASKS[arguments.task].networks[0]
-    photos = load_photos(photos_in(arguments.photos), budget.patch)
-    originals = centers(load_photos(photos_in(arguments.originals), side, crops), side)
+    paired = TASKS[arguments.task].paired
+    photos = read_photos(arguments.photos, paired, budget.patch)
+    originals = centers(read_originals(arguments.originals, paired, side, crops), side)
     return Setting(arguments.task, network, arguments.start, budget, photos, originals)
 
 

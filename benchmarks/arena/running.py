@@ -75,7 +75,8 @@ class Setting:
         start: File that it starts from.
         budget: Length of the trainings.
         photos: Originals to learn from, bytes.
-        originals: Crops to compare on, ``[N, 3, H, W]`` in [0, 1].
+        originals: Crops to compare on, ``[N, 3, H, W]`` in [0, 1], with the photographs of them where the task is
+            paired, ``[N, 6, H, W]``.
     """
 
     task: str
@@ -84,6 +85,11 @@ class Setting:
     budget: Budget
     photos: list[Tensor]
     originals: Tensor
+
+    @property
+    def truth(self) -> Tensor:
+        """The originals alone ``[N, 3, H, W]``."""
+        return self.originals[:, :3]
 
     def facts(self) -> dict[str, Any]:
         """What a stored run must have been made with to be kept."""
@@ -109,8 +115,8 @@ def train(setting: Setting, distance: Distance | None, weight: float, seed: int)
     optimizer = torch.optim.Adam(network.parameters(), budget.rate, betas=(0.9, 0.99))
     generator = torch.Generator().manual_seed(seed)
     steps, taken, began = 0, 0.0, time.perf_counter()
-    for truth in patches(setting.photos, budget.batch, budget.patch, seed):
-        pred = network(task.degrade(truth, generator))
+    for some in patches(setting.photos, budget.batch, budget.patch, seed):
+        pred, truth = network(task.degrade(some, generator)), some[:, :3]
         loss = F.l1_loss(pred, truth)
         if distance is not None and weight:
             loss = loss + weight * distance(pred, truth)

@@ -12,12 +12,13 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn import functional as F
 
 from benchmarks.arena.networks import NETWORKS, load_network
-from benchmarks.arena.photos import load_photos, patches, photos_in, well_scored
+from benchmarks.arena.photos import load_photos, pairs_in, patches, photos_in, well_scored
 from benchmarks.arena.tasks import TASKS
 from iqaloss._files import replacing
 from iqaloss._progress import progress
@@ -61,10 +62,11 @@ def train(arguments: argparse.Namespace) -> None:
     from safetensors.torch import save_file
 
     task = TASKS[arguments.task]
-    if arguments.table is None:
-        files = photos_in(arguments.photos)
-    else:
+    files: Any
+    if arguments.table is not None:
         files = well_scored(arguments.table, arguments.photos, arguments.least, arguments.prefix)
+    else:
+        files = pairs_in(arguments.photos, compare=False) if task.paired else photos_in(arguments.photos)
     photos = load_photos(files, arguments.patch, arguments.most, arguments.shrink)
     print(f"{len(photos)} photographs")
     torch.manual_seed(arguments.seed)
@@ -82,10 +84,10 @@ def train(arguments: argparse.Namespace) -> None:
     mean = 0.0
     with progress("training", arguments.steps, start=first) as advance:
         for step in range(first, arguments.steps):
-            truth = next(data)
+            some = next(data)
             for group in optimizer.param_groups:
                 group["lr"] = rate_at(step, arguments.steps, arguments.rate)
-            loss = F.l1_loss(network(task.degrade(truth, generator)), truth)
+            loss = F.l1_loss(network(task.degrade(some, generator)), some[:, :3])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -22,10 +22,11 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.arena.contestants import Contestant
-from benchmarks.arena.photos import centers, load_photos, photos_in
+from benchmarks.arena.photos import centers, read_originals, read_photos
 from benchmarks.arena.physical import OF_DIMENSION, PHYSICAL
 from benchmarks.arena.running import Budget, Setting
 from benchmarks.arena.sweep import jobs, rows, run
+from benchmarks.arena.tasks import TASKS
 from iqaloss._files import write_text
 from iqaloss.evaluation.panel import JUDGES, load_panel
 from iqaloss.evaluation.probes.gaming.spec import RECOMMENDED
@@ -78,15 +79,17 @@ class Cell:
         return int((np.diff(self.wanted(), axis=0) > 0).sum())
 
 
-def cells(out: Path, seeds: Sequence[int], modes: Sequence[str], originals: Mapping[str, Floats]) -> list[Cell]:
+def cells(
+    out: Path, seeds: Sequence[int], modes: Sequence[str], dimensions: Sequence[str], originals: Mapping[str, Floats]
+) -> list[Cell]:
     """Gathers the stored trainings."""
     stored = {}
-    for mode, dimension, weight in itertools.product(modes, OF_DIMENSION, WEIGHTS):
+    for mode, dimension, weight in itertools.product(modes, dimensions, WEIGHTS):
         each = contestant(mode, dimension, weight)
         for job, row in rows(out, jobs({each.name: each}, seeds)):
             stored[job.contestant.name, job.seed] = row["measures"]
     found = []
-    for mode, dimension in itertools.product(modes, OF_DIMENSION):
+    for mode, dimension in itertools.product(modes, dimensions):
         names = [contestant(mode, dimension, weight).name for weight in WEIGHTS]
         have = [seed for seed in seeds if all((name, seed) in stored for name in names)]
         if have:
@@ -137,6 +140,8 @@ def _matrix(mode: str, found: Sequence[Cell]) -> list[str]:
 def main() -> None:
     """Trains what is missing and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", choices=TASKS, default="x4")
+    parser.add_argument("--dimensions", nargs="+", default=list(OF_DIMENSION), choices=OF_DIMENSION)
     parser.add_argument("--start", type=Path, required=True, help="what the network starts from")
     parser.add_argument("--photos", type=Path, required=True, help="originals to learn from")
     parser.add_argument("--originals", type=Path, required=True, help="originals to compare on, which no training sees")
@@ -153,24 +158,26 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/steering"))
     arguments = parser.parse_args()
     budget = Budget(arguments.steps, None, arguments.batch, arguments.patch, arguments.rate)
-    photos = load_photos(photos_in(arguments.photos), budget.patch)
-    originals = centers(load_photos(photos_in(arguments.originals), arguments.side, arguments.crops), arguments.side)
-    setting = Setting("x4", "rlfn", arguments.start, budget, photos, originals)
-    all_cells = itertools.product(arguments.modes, OF_DIMENSION, WEIGHTS)
+    task = TASKS[arguments.task]
+    photos = read_photos(arguments.photos, task.paired, budget.patch)
+    crops = read_originals(arguments.originals, task.paired, arguments.side, arguments.crops)
+    setting = Setting(arguments.task, task.networks[0], arguments.start, budget, photos, centers(crops, arguments.side))
+    all_cells = itertools.product(arguments.modes, arguments.dimensions, WEIGHTS)
     each = {one.name: one for one in itertools.starmap(contestant, all_cells)}
     panel = load_panel(arguments.judges, arguments.panel)
     scorer = create_scorer("mdiqa-mobile").fold().freeze()
     run(setting, jobs(each, arguments.seeds), arguments.out, panel, scorer, arguments.panel)
+    originals = setting.truth
     truth = {name: physical(originals, originals).double().numpy() for name, physical in PHYSICAL.items()}
     notes = [
-        f"torch {torch.__version__}; RLFN from {arguments.start.name}; {budget.steps} steps of Adam (at most "
-        f"{budget.rate:g}) on {budget.batch} patches of {budget.patch}, seeds "
+        f"torch {torch.__version__}; {task.title}; RLFN from {arguments.start.name}; {budget.steps} steps of Adam (at "
+        f"most {budget.rate:g}) on {budget.batch} patches of {budget.patch}, seeds "
         f"{', '.join(map(str, arguments.seeds))}; means over {len(originals)} centre crops of {arguments.side}",
         "L1 + " + ", ".join(f"{weight:g} x MDIQALoss in mode {mode}" for mode, weight in RECOMMENDED.items()),
         "wanted: upwards without a reference (downwards for noise), towards the original's with one",
     ]
     command = shlex.join(["python", "-m", "benchmarks.arena.steering", *sys.argv[1:]])
-    found = cells(arguments.out, arguments.seeds, arguments.modes, truth)
+    found = cells(arguments.out, arguments.seeds, arguments.modes, arguments.dimensions, truth)
     write_text(arguments.out / "steering.md", page(command, notes, found))
     print(arguments.out / "steering.md")
 

@@ -64,7 +64,7 @@ def run(
     Returns:
         Contestants that could not take part, and why.
     """
-    save_pictures(setting.originals, out / "pictures" / "original")
+    save_pictures(setting.truth, out / "pictures" / "original")
     absent: dict[str, str] = {}
     built: dict[str, Any] = {}
     with progress(f"{setting.task}", len(todo)) as advance:
@@ -85,7 +85,7 @@ def run(
                     "setting": setting.facts(),
                     "steps": steps,
                     "seconds": seconds,
-                    "measures": measure(restored, setting.originals, panel, scorer),
+                    "measures": measure(restored, setting.truth, panel, scorer),
                 }
                 write_text(file, json.dumps(row))
             advance(done, note=job.name)

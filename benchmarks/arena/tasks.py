@@ -26,14 +26,17 @@ class Task:
     Attributes:
         title: What tables call it.
         scale: How many times smaller the input is.
-        degrade: Takes originals ``[B, 3, H, W]`` in [0, 1] and a generator; returns inputs, of 8 bits.
+        degrade: Takes originals ``[B, 3, H, W]`` in [0, 1] and a generator; returns inputs, of 8 bits. Where the
+            inputs were photographed too they follow the originals, ``[B, 6, H, W]``.
         networks: Which networks do it, the first by default.
+        paired: Whether the inputs were photographed too.
     """
 
     title: str
     scale: int
     degrade: Callable[[Tensor, torch.Generator], Tensor]
     networks: tuple[str, ...]
+    paired: bool = False
 
 
 def smaller(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -52,8 +55,14 @@ def blurred(images: Tensor, generator: torch.Generator) -> Tensor:
     return as_saved(soft + BLUR_NOISE * torch.randn(images.shape, generator=generator))
 
 
+def photographed(images: Tensor, generator: torch.Generator) -> Tensor:
+    """The photograph beside the original."""
+    return images[:, 3:]
+
+
 TASKS: Mapping[str, Task] = {
     "x4": Task("x4 super-resolution", 4, smaller, ("rlfn", "msrresnet")),
     "denoise": Task("denoising", 1, noisy, ("rlfn_same_size",)),
     "deblur": Task("deblurring", 1, blurred, ("rlfn_same_size",)),
+    "real_noise": Task("denoising of photographs", 1, photographed, ("rlfn_same_size",), paired=True),
 }

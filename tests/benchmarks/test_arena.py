@@ -19,7 +19,7 @@ from benchmarks.arena.baselines import variation_gap
 from benchmarks.arena.contestants import FOLDER, Contestant, contestants
 from benchmarks.arena.curves import Sweep, at_price, draws, gain_at_price
 from benchmarks.arena.networks import NETWORKS, load_network
-from benchmarks.arena.photos import patches
+from benchmarks.arena.photos import pairs_in, patches, read_originals
 from benchmarks.arena.physical import OF_DIMENSION, PHYSICAL
 from benchmarks.arena.running import Budget, Setting, train
 from benchmarks.arena.steering import WEIGHTS, Cell, contestant, page
@@ -60,12 +60,12 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_network_of_a_task_returns_the_originals_size(task: str) -> None:
-    originals = torch.rand(1, 3, 64, 64)
+    originals = torch.rand(1, 6 if TASKS[task].paired else 3, 64, 64).mul(255).round() / 255
     inputs = TASKS[task].degrade(originals, torch.Generator().manual_seed(0))
     assert ((inputs * 255).round() / 255 - inputs).abs().max() < 1e-6
     for name in TASKS[task].networks:
         assert NETWORKS[name].scale == TASKS[task].scale
-        assert load_network(name)(inputs).shape == originals.shape
+        assert load_network(name)(inputs).shape == originals[:, :3].shape
 
 
 def test_an_unknown_network_and_a_file_that_does_not_fit_are_named(tmp_path: Path, start: Path) -> None:
@@ -73,6 +73,17 @@ def test_an_unknown_network_and_a_file_that_does_not_fit_are_named(tmp_path: Pat
         load_network("rlfm")
     with pytest.raises(ValueError, match=r"rlfn\.pth holds no weights of rlfn_same_size"):
         load_network("rlfn_same_size", start)
+
+
+def test_pairs_are_split_by_scene(tmp_path: Path) -> None:
+    for name in ("a_1", "a_2", "b_1", "c_1", "d_7", "d_8"):
+        for kind, value in (("mean", 200), ("real", 100)):
+            Image.new("RGB", (16, 16), (value,) * 3).save(tmp_path / f"{name}_{kind}.png")
+    compare, learn = ([pair[0].stem[:3] for pair in pairs_in(tmp_path, which)] for which in (True, False))
+    assert (compare, learn) == (["a_1", "a_2", "d_7", "d_8"], ["b_1", "c_1"])
+    photos = read_originals(tmp_path, True, 16)
+    assert [photo.shape for photo in photos] == [(6, 16, 16)] * 4
+    assert [int(value) for value in photos[0][:, 0, 0]] == [200] * 3 + [100] * 3
 
 
 def test_the_same_seed_gives_the_same_patches() -> None:

@@ -51,12 +51,12 @@ def main(words: Sequence[str] | None = None) -> int:
     given = parse(words)
     torch.set_num_threads(1)
     count = given.pictures
-    panel = load_panel([*VOTERS], given.panel)
-    if panel.missing:
-        raise SystemExit(f"needs all four judges: {panel.missing}")
+    panel, losses = (load_panel(names, given.panel) for names in (VOTERS, ("lpips_vgg", "lpips_alex", "dists")))
+    if panel.missing or losses.missing:
+        raise SystemExit(f"needs all judges: {panel.missing or losses.missing}")
     photos = centers(load_photos(photos_in(given.originals), given.side, 2 * count), given.side)
     small = TASKS["x4"].degrade(photos, torch.Generator())
-    made = Given(given.start, given.photos, given.ntire, given.upscayl, panel, given.panel)
+    made = Given(given.start, given.photos, given.ntire, given.upscayl, losses, given.panel)
     folders = [given.work / name for name in HALVES]
     with progress("outputs", len(METHODS)) as advance:
         for done, name in enumerate(outputs(made, small, [folder / "outputs" for folder in folders]), start=1):

@@ -142,9 +142,9 @@ def _by_method(trials: Trials, gains: Floats) -> dict[str, float]:
 
 INTRODUCTION = """
 `python -m studies.sr_ranking`: {methods} methods. {pictures} crops of {side} pixels teach, {pictures} others judge;
-seeds {seeds}; {steps} steps each. Votes are those of LPIPS-VGG, LPIPS-Alex, DISTS and a ViT, by distance to originals
-that the scorer never sees; a judge has no vote on a method that was trained with one of its family. Each of {folds}
-folds leaves out a quarter of the methods. What is calibrated is `{scorer}`.
+seeds {seeds}; {steps} steps each. Votes are those of LPIPS-VGG, LPIPS-Alex and a ViT, by distance to originals that the
+scorer never sees; a judge has no vote on a method that was trained with one of its family. Each of {folds} folds leaves
+out a quarter of the methods. What is calibrated is `{scorer}`.
 
 2AFC on pictures that taught nothing; in brackets what is gained over the uncalibrated scorer, with 95 % of a bootstrap
 over pictures and seeds. Order: SRCC of all methods' mean scores with their ranking by the votes.

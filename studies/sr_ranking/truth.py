@@ -15,8 +15,8 @@ from iqaloss.evaluation.panel import JUDGES
 from studies.judges.items import Item, Kept, Measure, Pair, measure_items
 from studies.sr_ranking.methods import OPTIMIZED
 
-VOTERS = ("lpips_vgg", "lpips_alex", "dists", "vit")
-"""Judges that vote; PSNR says who blurs most."""
+VOTERS = ("lpips_vgg", "lpips_alex", "vit")
+"""Judges that vote, one of each family; PSNR says who blurs most."""
 
 
 def save_votes(folder: Path, names: Sequence[str], pictures: int, measure: Callable[[], Measure]) -> Path:

@@ -22,8 +22,8 @@ RULES |= {"hamming": Image.Resampling.HAMMING, "bicubic": Image.Resampling.BICUB
 RULES |= {"again": Image.Resampling.BILINEAR, "dists": Image.Resampling.BICUBIC}
 
 
-class FourVoices(Panel):
-    """Four distances that no network makes."""
+class PlainVoices(Panel):
+    """Distances that no network makes."""
 
     def measure(self, pred: Tensor, target: Tensor) -> dict[str, Tensor]:
         difference = (pred - target).abs()
@@ -42,7 +42,7 @@ def test_the_command_writes_its_page_and_makes_nothing_twice(tmp_path: Path, mon
         methods, "METHODS", {name: methods.interpolated(rule, name == "again") for name, rule in RULES.items()}
     )
     monkeypatch.setattr(command, "METHODS", methods.METHODS)
-    monkeypatch.setattr(command, "load_panel", lambda names, folder: FourVoices((), {}, {}))
+    monkeypatch.setattr(command, "load_panel", lambda names, folder: PlainVoices((), {}, {}))
     rows, columns = np.mgrid[:70, :80]
     for number in range(4):
         waves = 128 + 60 * np.sin(rows / (2 + number)) + 50 * np.cos(columns / 3)

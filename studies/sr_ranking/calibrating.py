@@ -40,10 +40,10 @@ class Variant:
 
 
 VARIANTS: Mapping[str, Variant] = {
-    "ranking": Variant("ranking alone (Model II)", {"batch_size": 12}),
+    "ranking": Variant("ranking alone (Model II)", {"batch_size": 8}),
     "one": Variant("batch of one (Model III)", {"batch_size": 1}),
     "everything": Variant("everything trained (Model IV)", {"batch_size": 4, "learns": "everything"}),
-    "rated": Variant("ranking and rated pictures (Eq. 6)", {"batch_size": 12}, rated=True),
+    "rated": Variant("ranking and rated pictures (Eq. 6)", {"batch_size": 8}, rated=True),
 }
 
 

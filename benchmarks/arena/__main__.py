@@ -13,8 +13,6 @@ in brackets). Weights of judges and of others' losses are read from --panel.
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,9 +90,10 @@ def main() -> None:
     absent = {**run(setting, todo, out, panel, create_scorer("mdiqa-mobile").fold().freeze(), arguments.panel)}
     found, costs = sweeps(out, todo)
     notes = notes_of(setting, found[BASE], panel.missing)
-    command = shlex.join(["python", "-m", "benchmarks.arena", *sys.argv[1:]])
     title = f"{TASKS[setting.task].title}: {NETWORKS[setting.network].title}"
-    write_text(out / "arena.md", report.page(title, command, notes, found, who, costs, absent))
+    write_text(
+        out / "arena.md", report.page(title, report.command_line("benchmarks.arena"), notes, found, who, costs, absent)
+    )
     report.draw_curves(found, who, out / "arena.png")
     folders = report.compared_folders(found, who, out / "pictures", min(arguments.seeds))
     report.contact_sheet(folders, out / "arena.jpg")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -100,6 +102,12 @@ def page(
     for drop in DROPS:
         text += [table_at_price(sweeps, who, drop)]
     return "\n".join(text)
+
+
+def command_line(module: str) -> str:
+    """The command that is running, without where its folders lie."""
+    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    return shlex.join(["python", "-m", module, *words])
 
 
 def draw_curves(sweeps: Mapping[str, Sweep], who: Mapping[str, Contestant], out: Path) -> None:

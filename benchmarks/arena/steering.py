@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from numpy.typing import NDArray
 from benchmarks.arena.contestants import Contestant
 from benchmarks.arena.photos import centers, read_originals, read_photos
 from benchmarks.arena.physical import OF_DIMENSION, PHYSICAL
+from benchmarks.arena.report import command_line
 from benchmarks.arena.running import Budget, Setting
 from benchmarks.arena.sweep import jobs, rows, run
 from benchmarks.arena.tasks import TASKS
@@ -176,9 +175,8 @@ def main() -> None:
         "L1 + " + ", ".join(f"{weight:g} x MDIQALoss in mode {mode}" for mode, weight in RECOMMENDED.items()),
         "wanted: upwards without a reference (downwards for noise), towards the original's with one",
     ]
-    command = shlex.join(["python", "-m", "benchmarks.arena.steering", *sys.argv[1:]])
     found = cells(arguments.out, arguments.seeds, arguments.modes, arguments.dimensions, truth)
-    write_text(arguments.out / "steering.md", page(command, notes, found))
+    write_text(arguments.out / "steering.md", page(command_line("benchmarks.arena.steering"), notes, found))
     print(arguments.out / "steering.md")
 
 

@@ -40,7 +40,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--pictures", type=int, default=48, help="in each half: those that teach, those that judge")
     parser.add_argument("--side", type=int, default=160, help="of the crops")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--steps", type=int, default=60, help="of a calibration")
+    parser.add_argument("--steps", type=int, default=40, help="of a calibration")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--work", type=Path, required=True, help="folder for what is made")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")

@@ -40,10 +40,10 @@ class Variant:
 
 
 VARIANTS: Mapping[str, Variant] = {
-    "ranking": Variant("ranking alone (Model II)", {"batch_size": 8}),
-    "one": Variant("batch of one (Model III)", {"batch_size": 1}),
-    "everything": Variant("everything trained (Model IV)", {"batch_size": 4, "learns": "everything"}),
-    "rated": Variant("ranking and rated pictures (Eq. 6)", {"batch_size": 8}, rated=True),
+    "ranking": Variant("ranking alone (Model II)", {"batch_size": 4, "lr": 1e-2}),
+    "one": Variant("batch of one (Model III)", {"batch_size": 1, "lr": 1e-2}),
+    "everything": Variant("everything trained (Model IV)", {"batch_size": 4, "learns": "everything", "lr": 1e-4}),
+    "rated": Variant("ranking and rated pictures (Eq. 6)", {"batch_size": 4, "lr": 1e-2}, rated=True),
 }
 
 
@@ -85,7 +85,7 @@ def calibrate(run: Run, folder: Path, out: Path, steps: int, rated: tuple[Path, 
     variant = VARIANTS[run.variant]
     data = {"rated": rated[0], "rated_images": rated[1]} if variant.rated and rated else {}
     recipe = calibration_recipe(
-        SCORER, folder / "outputs", table, crop=128, steps=steps, seed=run.seed, **variant.options, **data
+        SCORER, folder / "outputs", table, crop=96, steps=steps, seed=run.seed, **variant.options, **data
     )
     return Trainer(recipe, out, resume=(out / "state.pt").is_file(), bar=False, cpu=True).fit()
 

@@ -72,7 +72,7 @@ def _blocks(light: Tensor) -> Tensor:
 PHYSICAL: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mean luminance": mean_luminance,
     "RMS contrast": rms_contrast,
-    "colorfulness": colorfulness,
+    "Hasler-Suesstrunk": colorfulness,
     "gradient energy": gradient_energy,
     "Crete sharpness": crete_sharpness,
     "flat noise": flat_noise,
@@ -80,7 +80,7 @@ PHYSICAL: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 OF_DIMENSION: Mapping[str, tuple[str, int]] = {
     "brightness": ("mean luminance", 1),
-    "colorfulness": ("colorfulness", 1),
+    "colorfulness": ("Hasler-Suesstrunk", 1),
     "contrast": ("RMS contrast", 1),
     "noisiness": ("flat noise", -1),
     "sharpness": ("Crete sharpness", 1),

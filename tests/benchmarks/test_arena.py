@@ -114,6 +114,10 @@ MADE_WORSE = {
 }
 
 
+def test_no_two_measures_of_a_picture_have_one_name() -> None:
+    assert not {*PHYSICAL} & {*JUDGES, *OF_DIMENSION, "score", "pattern"}
+
+
 @pytest.mark.parametrize("dimension", OF_DIMENSION)
 def test_a_dimensions_measure_falls_with_its_degradation(dimension: str) -> None:
     images = torch.stack([picture(64, seed) for seed in range(2)])

@@ -143,7 +143,8 @@ def load_strict(module: nn.Module, state: StateDict, *, source: str) -> None:
     """
     check_fit(module, state, source=source)
     given = without_counters(state)
-    spoilt = [key for key, value in given.items() if value.is_floating_point() and not bool(value.isfinite().all())]
+    real = {key: value for key, value in given.items() if value.is_floating_point() and not value.is_meta}
+    spoilt = [key for key, value in real.items() if not bool(value.isfinite().all())]
     if spoilt:
         raise ValueError(f"{source} holds NaN or infinite weights: {some(spoilt)}")
     module.load_state_dict(given, strict=False)

@@ -28,11 +28,13 @@ from benchmarks.arena.sweep import jobs, rows, run
 from benchmarks.arena.tasks import TASKS
 from iqaloss._files import write_text
 from iqaloss.evaluation.panel import JUDGES, load_panel
-from iqaloss.evaluation.probes.gaming.spec import RECOMMENDED
 from iqaloss.scorers.factory import create_scorer
 
 WEIGHTS = (0.0, 1.0, 2.0, 4.0)
 """Of the dimension; the others weigh 1."""
+
+STRENGTH = {"nr": 0.03, "fr": 1.0, "both": 0.03}
+"""Mode to the factor of the whole loss beside L1: strong enough for a dimension's weight to be seen in a short training."""
 
 Floats = NDArray[np.float64]
 
@@ -41,7 +43,7 @@ def contestant(mode: str, dimension: str, weight: float) -> Contestant:
     """Returns the training of one cell; weight 1 is the same for all dimensions."""
     name = f"{mode}-{dimension}-{weight:g}" if weight != 1 else f"{mode}-all-1"
     loss = {"kind": "iqaloss", "type": "MDIQALoss", "mode": mode, "weights": {dimension: weight}}
-    return Contestant(name, name, "iqaloss", (RECOMMENDED[mode],), loss)
+    return Contestant(name, name, "iqaloss", (STRENGTH[mode],), loss)
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def main() -> None:
     parser.add_argument("--originals", type=Path, required=True, help="originals to compare on, which no training sees")
     parser.add_argument("--panel", type=Path, help="folder of weights of the judges")
     parser.add_argument("--judges", nargs="+", default=["psnr_y", "lpips_alex", "dists"], choices=JUDGES)
-    parser.add_argument("--modes", nargs="+", default=list(RECOMMENDED), choices=RECOMMENDED)
+    parser.add_argument("--modes", nargs="+", default=list(STRENGTH), choices=STRENGTH)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--batch", type=int, default=2)
@@ -172,7 +174,7 @@ def main() -> None:
         f"torch {torch.__version__}; {task.title}; RLFN from {arguments.start.name}; {budget.steps} steps of Adam (at "
         f"most {budget.rate:g}) on {budget.batch} patches of {budget.patch}, seeds "
         f"{', '.join(map(str, arguments.seeds))}; means over {len(originals)} centre crops of {arguments.side}",
-        "L1 + " + ", ".join(f"{weight:g} x MDIQALoss in mode {mode}" for mode, weight in RECOMMENDED.items()),
+        "L1 + " + ", ".join(f"{weight:g} x MDIQALoss in mode {mode}" for mode, weight in STRENGTH.items()),
         "wanted: upwards without a reference (downwards for noise), towards the original's with one",
     ]
     found = cells(arguments.out, arguments.seeds, arguments.modes, arguments.dimensions, truth)

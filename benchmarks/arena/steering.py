@@ -34,7 +34,7 @@ WEIGHTS = (0.0, 1.0, 2.0, 4.0)
 """Of the dimension; the others weigh 1."""
 
 STRENGTH = {"nr": 0.03, "fr": 1.0, "both": 0.03}
-"""Mode to the factor of the whole loss beside L1: strong enough for a dimension's weight to show in a short training."""
+"""Mode to the factor of the whole loss beside L1: enough for a dimension's weight to show in a short training."""
 
 Floats = NDArray[np.float64]
 

@@ -1,16 +1,20 @@
-"""A hook of mkdocs: pages link to files of the repository, which the site does not hold; they become links to it."""
+"""A hook of mkdocs: pages link to files of the repository, which the site does not hold.
+
+They become links to it where `REPOSITORY` says where that is (the address before a file's name); else they are names.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import posixpath
 import re
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-HOME = "https://github.com/iqaloss/iqaloss/blob/main/"
-LINK = re.compile(r"(\]\()(\.\./[^)\s]+)(\))")
+HOME = os.environ.get("REPOSITORY", "")
+LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((\.\./[^)\s]+)\)")
 log = logging.getLogger("mkdocs.hooks.site_links")
 
 
@@ -24,6 +28,6 @@ def on_page_markdown(markdown: str, page: Any, **others: Any) -> str:
             return match[0]
         if not (ROOT / name).exists():
             log.warning("%s links to %s, which is not there", page.file.src_uri, name)
-        return f"{match[1]}{HOME}{name}{match[3]}"
+        return f"[{match[1]}]({HOME}{name})" if HOME else f"{match[1]} (`{name}`)"
 
     return LINK.sub(outside, markdown)

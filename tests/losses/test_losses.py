@@ -176,7 +176,7 @@ def test_a_nan_in_the_input_is_raised(images: tuple[Tensor, Tensor]) -> None:
         ({"nonfinite": "skp"}, ValueError, "did you mean 'skip'"),
         ({"precision": "bf61"}, ValueError, "did you mean 'bf16'"),
         ({"input_range": (1, 0)}, ValueError, "low < high"),
-        ({"input_range": 255}, ValueError, r"two numbers \(low, high\)"),
+        ({"input_range": 255}, ValueError, r"two finite numbers \(low, high\)"),
         ({"loss_weight": float("inf")}, ValueError, "loss_weight must be finite"),
     ],
 )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from iqaloss._errors import optional
+
+EXPONENT = re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
 
 LARGEST = 100_000
 """Most values that a file may stand for, every alias counted as what it repeats."""
@@ -25,12 +28,13 @@ def read_yaml(path: str | Path) -> Any:
     return parse_yaml(text, str(path))
 
 
-def parse_yaml(text: str, source: str) -> Any:
+def parse_yaml(text: str, source: str, *, exponents: bool = False) -> Any:
     """Returns what YAML text holds: plain values only.
 
     Args:
         text: The text.
         source: Where it is from, for messages.
+        exponents: Whether ``1e-4``, which YAML 1.1 takes for a word, as it has no decimal point, is a number.
 
     Raises:
         ValueError: If it is no YAML, a mapping has a key twice, it is nested too deeply, or its aliases stand for more
@@ -42,7 +46,10 @@ def parse_yaml(text: str, source: str) -> Any:
         ValueError: recipe line 1: the key 'lr' is there twice
     """
     yaml = optional("yaml", "PyYAML", "train", "reading a recipe")
-    loader = yaml.SafeLoader(text)
+    kind: Any = type("Loader", (yaml.SafeLoader,), {})  # a resolver is added to a class
+    if exponents:
+        kind.add_implicit_resolver("tag:yaml.org,2002:float", EXPONENT, list("-+0123456789"))
+    loader = kind(text)
     try:
         root = loader.get_single_node()
         if root is None:

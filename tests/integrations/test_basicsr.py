@@ -447,6 +447,16 @@ def test_a_learning_rate_may_be_written_without_a_point() -> None:
     assert parse_yaml("[1e-4, -2E+3, 1, 1.5]", "text") == [1e-4, -2000.0, 1, 1.5]
 
 
+def test_a_recipe_for_basicsr_has_no_key_twice_and_no_aliases_without_end() -> None:
+    with pytest.raises(RecipeError, match="the key 'lr' is there twice"):
+        parse_yaml("{lr: 1, lr: 2}", "recipe.yml")
+    bomb = "a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9]\n" + "".join(
+        f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdef", "bcdefg")
+    )
+    with pytest.raises(RecipeError, match="aliases of aliases"):
+        parse_yaml(bomb, "recipe.yml")
+
+
 def test_command_says_what_is_wrong_without_a_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-opt", str(tmp_path / "none.yml")]) == 2
     assert "no recipe at" in capsys.readouterr().err

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import os
 import random
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from iqaloss._errors import missing_package, unknown_name
+from iqaloss import _yaml
+from iqaloss._errors import unknown_name
 
 LOGGER_DEFAULTS = {"print_freq": 100, "save_checkpoint_freq": 5000, "use_tb_logger": True, "wandb": None}
 
@@ -51,23 +51,11 @@ def read_recipe(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
 
 
 def parse_yaml(text: str, source: str) -> Any:
-    """Parses YAML in which ``1e-4`` is a number, as one expects of a learning rate."""
+    """Parses YAML in which ``1e-4`` is a number; what is wrong with it is an error of the recipe."""
     try:
-        import yaml
-    except ImportError:
-        raise missing_package("PyYAML", "basicsr", "reading a recipe") from None
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    # YAML 1.1 takes 1e-4 for a word, as it has no decimal point.
-    Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-    )
-    try:
-        return yaml.load(text, Loader=Loader)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{source} is no valid YAML: {error}") from None
+        return _yaml.parse_yaml(text, source, exponents=True)
+    except ValueError as error:
+        raise RecipeError(str(error)) from None
 
 
 def _apply(options: dict[str, Any], change: str) -> None:

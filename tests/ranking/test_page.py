@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,25 +13,15 @@ pytest.importorskip("starlette", reason="starlette is not installed (extra serve
 pytest.importorskip("httpx", reason="httpx is not installed (extra dev)")
 pytest.importorskip("playwright", reason="playwright is not installed (extra dev)")
 
-from playwright import sync_api
 from serving import Served, comparisons_of, make_folders, served
 
 from iqaloss.ranking.store import VoteStore
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-SCREENS = {"desktop": (1280, 800), "phone": (390, 780), "phone on its side": (780, 390)}
-SHOTS = os.environ.get("IQALOSS_SCREENSHOTS")  # a folder to leave pictures of the page in, for a person to look at
+from testing.browser import SCREENS, chromium, new_page, shot
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        try:
-            opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=120_000)
-        except sync_api.Error as error:
-            pytest.skip(f"no Chromium here (apt-get install chromium): {str(error).splitlines()[0]}")
-        yield opened
-        opened.close()
+    yield from chromium()
 
 
 @pytest.fixture
@@ -46,13 +34,7 @@ def server(browser: Any, tmp_path: Path) -> Iterator[Served]:
 
 
 def opened(browser: Any, server: Served, screen: str = "desktop", **options: Any) -> Any:
-    width, height = SCREENS[screen]
-    context = browser.new_context(viewport={"width": width, "height": height}, **options)
-    context.set_default_timeout(30_000)
-    page = context.new_page()
-    page.problems = []
-    page.on("pageerror", lambda error: page.problems.append(str(error)))
-    page.on("console", lambda line: page.problems.append(line.text) if line.type == "error" else None)
+    page = new_page(browser, screen, **options)
     page.goto(server.address)
     ready(page)
     return page
@@ -199,12 +181,11 @@ def test_it_fits_every_screen_in_light_and_dark(screen: str, scheme: str, browse
         assert min(button["width"], button["height"]) >= 44
     contrast = page.evaluate(CONTRAST)
     assert all(value >= 4.5 for value in contrast.values()), contrast
-    if SHOTS:
-        Path(SHOTS).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=str(Path(SHOTS) / f"{screen.replace(' ', '_')}-{scheme}.png"))
-        page.keyboard.press("f")
-        page.keyboard.press("+")
-        page.screenshot(path=str(Path(SHOTS) / f"{screen.replace(' ', '_')}-{scheme}-flipped.png"))
+    name = f"{screen.replace(' ', '_')}-{scheme}"
+    shot(page, name, whole=False)
+    page.keyboard.press("f")
+    page.keyboard.press("+")
+    shot(page, f"{name}-flipped", whole=False)
     assert not page.problems
 
 

@@ -7,13 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import CONTRAST, SCREENS, chromium, opened, shot
 from PIL import Image
 
 from iqaloss.report.blocks import Facts, Pictures, Table, Text
 from iqaloss.report.page import Report, write_report
+from testing.browser import CONTRAST, SCREENS, chromium, new_page, shot
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed (extra plot)")
+
+
+def opened(browser: Any, path: Path, screen: str = "desktop", **options: Any) -> Any:
+    """A page from disk, which also notes what it asks the network for."""
+    page = new_page(browser, screen, **options)
+    page.on("request", lambda one: page.problems.append(one.url) if one.url.startswith("http") else None)
+    page.goto(path.as_uri())
+    page.wait_for_function("[...document.images].every((each) => each.complete)")
+    return page
 
 
 @pytest.fixture(scope="module")

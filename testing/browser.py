@@ -1,4 +1,4 @@
-"""A real browser for tests of pages that are read from disk."""
+"""A real browser for tests of pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-SCREENS = {"desktop": (1280, 800), "phone": (390, 780)}
+SCREENS = {"desktop": (1280, 800), "phone": (390, 780), "phone on its side": (780, 390)}
 SHOTS = os.environ.get("IQALOSS_SCREENSHOTS")  # a folder to leave pictures of the page in, for a person to look at
 
 
@@ -27,8 +27,8 @@ def chromium() -> Iterator[Any]:
         opened.close()
 
 
-def opened(browser: Any, path: Path, screen: str = "desktop", **options: Any) -> Any:
-    """A page from disk, with what went wrong in it and what it asked the network for."""
+def new_page(browser: Any, screen: str = "desktop", **options: Any) -> Any:
+    """An empty page, which notes in ``problems`` what goes wrong in it."""
     width, height = SCREENS[screen]
     context = browser.new_context(viewport={"width": width, "height": height}, **options)
     context.set_default_timeout(30_000)
@@ -36,17 +36,14 @@ def opened(browser: Any, path: Path, screen: str = "desktop", **options: Any) ->
     page.problems = []
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     page.on("console", lambda line: page.problems.append(line.text) if line.type == "error" else None)
-    page.on("request", lambda one: page.problems.append(one.url) if one.url.startswith("http") else None)
-    page.goto(path.as_uri())
-    page.wait_for_function("[...document.images].every((each) => each.complete)")
     return page
 
 
-def shot(page: Any, name: str) -> None:
-    """Leaves a picture of the whole page where IQALOSS_SCREENSHOTS says."""
+def shot(page: Any, name: str, *, whole: bool = True) -> None:
+    """Leaves a picture of the page, the whole of it or what the screen shows, where IQALOSS_SCREENSHOTS says."""
     if SHOTS:
         Path(SHOTS).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=str(Path(SHOTS) / f"{name}.png"), full_page=True)
+        page.screenshot(path=str(Path(SHOTS) / f"{name}.png"), full_page=whole)
 
 
 CONTRAST = """() => {

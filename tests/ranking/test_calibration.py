@@ -20,6 +20,7 @@ from iqaloss.ranking.calibration import calibration_recipe, ranking_of, write_ra
 from iqaloss.scorers import checkpoints
 from iqaloss.scorers.calibration import Calibration, reads_of
 from iqaloss.scorers.factory import create_tiny
+from iqaloss.scorers.registry import _entries
 from iqaloss.scorers.request import Request
 from iqaloss.training.engine.building import build_task
 from iqaloss.training.engine.data import read_ranking
@@ -224,6 +225,8 @@ def pyiqa(monkeypatch: pytest.MonkeyPatch) -> None:
         return SimpleNamespace(net=Grain().eval(), metric_name=name, **facts)
 
     monkeypatch.setitem(sys.modules, "pyiqa", SimpleNamespace(create_metric=create_metric))
+    # A metric is registered for the rest of the process: the tests that follow know nothing of this one.
+    monkeypatch.setattr("iqaloss.scorers.registry._ENTRIES", dict(_entries()))
 
 
 @pytest.mark.parametrize("learns", ["rectifier", "everything"])

@@ -14,7 +14,7 @@ LARGEST = 100_000
 """Most values that a file may stand for, every alias counted as what it repeats."""
 
 
-def read_yaml(path: str | Path) -> Any:
+def read_yaml(path: str | Path, *, exponents: bool = False) -> Any:
     """Returns what a YAML file holds; see :func:`parse_yaml`.
 
     Raises:
@@ -25,7 +25,7 @@ def read_yaml(path: str | Path) -> Any:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeError as error:
         raise ValueError(f"{path} is no UTF-8 text: {error}") from error
-    return parse_yaml(text, str(path))
+    return parse_yaml(text, str(path), exponents=exponents)
 
 
 def parse_yaml(text: str, source: str, *, exponents: bool = False) -> Any:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+
+from iqaloss._stopping import stoppable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,26 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise
         sys.stderr.write(f"iqaloss: stopped{how_to_go_on(words)}\n")
         return 128 + stopped[0]
-
-
-@contextlib.contextmanager
-def stoppable() -> Iterator[list[int]]:
-    """Turns Ctrl-C and SIGTERM into ``KeyboardInterrupt``; yields the list that the signal's number is put into."""
-    stopped: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-
-    def stop(number: int, _: object) -> None:
-        stopped.append(number)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def how_to_go_on(words: Sequence[str]) -> str:

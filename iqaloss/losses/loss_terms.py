@@ -38,6 +38,13 @@ class LossTerms(nn.Module):
             if self.mode == "fr" and value is not None:
                 raise ValueError(f'{name}="{value}" is about no-reference terms, which mode="fr" has not')
 
+    def _replicate_for_data_parallel(self) -> nn.Module:
+        # The replica would keep the first device's scorer, which is no submodule.
+        raise RuntimeError(
+            "nn.DataParallel cannot copy a loss to other devices: call the loss on what the wrapped network returns, "
+            "or use DistributedDataParallel"
+        )
+
     @property
     def scorer(self) -> Scorer:
         """The frozen scorer."""

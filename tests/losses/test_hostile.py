@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from iqaloss import IQALoss, MDIQALoss, create_scorer
 from iqaloss.losses.registry import read_spec
@@ -109,6 +109,14 @@ def test_an_encoded_target_is_cut_by_any_slice_and_by_nothing_else() -> None:
             encoded[rows]
     with pytest.raises(ValueError, match="no image is left of the 2"):
         encoded[5:]
+
+
+def test_data_parallel_is_refused_where_it_would_copy_a_loss() -> None:
+    """Its replicas would all score on the first device."""
+
+    inside = [module for module in nn.ModuleDict({"loss": mobile()}).modules() if isinstance(module, IQALoss)]
+    with pytest.raises(RuntimeError, match="call the loss on what the wrapped network returns"):
+        inside[0]._replicate_for_data_parallel()
 
 
 # --- transforms ---

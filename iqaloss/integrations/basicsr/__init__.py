@@ -48,7 +48,10 @@ def train(
         The experiment's folder; the trained network is ``models/net_g_latest.pth`` in it.
 
     Raises:
-        RecipeError: For everything that is wrong with the recipe, at once, before anything is built.
+        RecipeError: For everything that is wrong with the recipe, at once, before anything is built; and where BasicSR
+            ends in an error of its own, with that as the cause.
+        ValueError: If another training is writing into the same folder.
+        OSError: If a file cannot be written; what was saved before is whole.
 
     Example:
         >>> train("restoration_recipes/msrresnet_x4_nr.yml", overrides=["num_gpu=0"])  # doctest: +SKIP

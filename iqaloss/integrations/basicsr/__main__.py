@@ -6,8 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from iqaloss._stopping import stoppable
 from iqaloss.integrations.basicsr import train
-from iqaloss.integrations.basicsr.recipe import RecipeError
+
+STOPPED = "stopped; what was saved is whole, and the same command with --auto_resume goes on from there"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,19 +29,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quiet", action="store_true", help="no progress bar and no log lines, only the log file")
     parser.add_argument("--local_rank", type=int, default=0, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
-    try:
-        train(
-            given.opt,
-            root=given.root,
-            overrides=given.force_yml,
-            auto_resume=given.auto_resume,
-            launcher=given.launcher,
-            progress=not given.quiet,
-        )
-    except (RecipeError, ImportError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    return 0
+    with stoppable() as stopped:
+        try:
+            train(
+                given.opt,
+                root=given.root,
+                overrides=given.force_yml,
+                auto_resume=given.auto_resume,
+                launcher=given.launcher,
+                progress=not given.quiet,
+            )
+            if not stopped:
+                return 0
+        except (ValueError, TypeError, OSError, ImportError) as error:
+            if not stopped:
+                sys.stderr.write(f"{error}\n")
+                return 2
+        except BaseException:
+            # Ctrl-C inside an import or a library may come out as an error of that library.
+            if not stopped:
+                raise
+        sys.stderr.write(f"{STOPPED}\n")
+        return 128 + stopped[0]
 
 
 if __name__ == "__main__":

@@ -9,20 +9,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from iqaloss._errors import unknown_name
+from iqaloss._errors import shown, unknown_name
 from iqaloss.integrations.basicsr.loss_checks import check_loss, check_metric
 from iqaloss.integrations.basicsr.metrics import calculate_iqa
 from iqaloss.integrations.basicsr.model import MODELS
+from iqaloss.integrations.basicsr.picture_checks import check_pictures
 from iqaloss.integrations.basicsr.recipe import RecipeError
+from iqaloss.integrations.basicsr.value_checks import check_loss_names, check_model_keys, check_values
 from iqaloss.losses.registry import SUM, list_losses
+from iqaloss.scorers.state_dicts import read_file
 
-TOP = ("name", "model_type", "scale", "num_gpu", "manual_seed", "datasets", "path", "train", "val", "logger")
-TRAIN = ("optim_g", "scheduler", "total_iter", "warmup_iter", "ema_decay", "pixel_opt", "perceptual_opt", "iqa_opt")
 SCHEDULERS = ("MultiStepLR", "MultiStepRestartLR", "CosineAnnealingRestartLR")
 LOSS_SLOTS = ("pixel_opt", "perceptual_opt", "gan_opt", "ldl_opt")
 LOADER_KEYS = ("batch_size_per_gpu", "num_worker_per_gpu")
-_NEARLY = 0.85
-"""How alike an unknown key and a known one must be for the unknown one to be taken for a slip."""
 
 
 def check_recipe(options: Mapping[str, Any]) -> None:
@@ -36,12 +35,14 @@ def check_recipe(options: Mapping[str, Any]) -> None:
     """
     problems = [
         *_check_keys(options),
+        *check_values(options),
         *_check_machine(options),
         *_check_registered(options),
         *_check_data(options.get("datasets")),
         *_check_paths(options.get("path")),
         *_check_train(options),
         *_check_metrics(options.get("val")),
+        *check_pictures(options),
     ]
     if problems:
         lines = "".join(f"\n  - {problem}" for problem in problems)
@@ -71,20 +72,14 @@ def _check_keys(options: Mapping[str, Any]) -> Iterable[str]:
     for key in ("optim_g", "scheduler", "total_iter"):
         if train and train.get(key) in (None, {}):
             yield f"train.{key} is missing{_near(key, train)}"
-    yield from _slips("", options, TOP)
-    yield from _slips("train.", train, TRAIN)
+    for key in ("datasets", "network_g", "train", "path", "val", "logger"):
+        if options.get(key) is not None and not isinstance(options[key], Mapping):
+            yield f"{key} must be a mapping, got {shown(options[key])}"
 
 
 def _near(key: str, given: Iterable[str]) -> str:
     near = difflib.get_close_matches(key, [str(name) for name in given], n=1)
     return f"; is {near[0]!r} meant for it?" if near else ""
-
-
-def _slips(place: str, given: Mapping[str, Any], known: tuple[str, ...]) -> Iterable[str]:
-    for key in given:
-        near = [] if key in known else difflib.get_close_matches(str(key), known, n=1, cutoff=_NEARLY)
-        if near and near[0] not in given:
-            yield f"{place}{key} is not read by anything; did you mean {place}{near[0]}?"
 
 
 def _check_machine(options: Mapping[str, Any]) -> Iterable[str]:
@@ -105,6 +100,8 @@ def _check_registered(options: Mapping[str, Any]) -> Iterable[str]:
     model = options.get("model_type")
     if model and model not in names_in(MODEL_REGISTRY):
         yield f"model_type: {unknown_name('model', model, names_in(MODEL_REGISTRY))}"
+    elif model:
+        yield from check_model_keys(options, _entry(MODEL_REGISTRY, model))
     for key, network in options.items():
         if str(key).startswith("network_") and isinstance(network, Mapping):
             yield from _check_call(key, network, ARCH_REGISTRY, "network")
@@ -133,7 +130,7 @@ def _check_data(datasets: Any) -> Iterable[str]:
         yield f"datasets.train is missing{_near('train', datasets)}"
     for phase, dataset in datasets.items():
         place = f"datasets.{phase}"
-        if phase.split("_")[0] not in ("train", "val"):
+        if str(phase).split("_")[0] not in ("train", "val"):
             yield f"{place}: a dataset is called train, val or val_<number>"
         if not isinstance(dataset, Mapping):
             yield f"{place} must be a mapping, got {dataset!r}"
@@ -155,11 +152,19 @@ def _check_source(place: str, value: Any) -> Iterable[str]:
 
 
 def _check_paths(paths: Any) -> Iterable[str]:
+    if paths is not None and not isinstance(paths, Mapping):
+        yield f"path must be a mapping, got {paths!r}"
+        return
     for key, value in (paths or {}).items():
         if value is not None and str(key).startswith(("pretrain_network", "resume_state")):
             path = Path(os.path.expanduser(str(value)))
             if not path.is_file():
                 yield f"path.{key}: there is no file {path} (seen from {Path.cwd()})"
+                continue
+            try:
+                read_file(path)
+            except ValueError as error:
+                yield f"path.{key}: {error}"
 
 
 def _check_train(options: Mapping[str, Any]) -> Iterable[str]:
@@ -186,6 +191,7 @@ def _check_train(options: Mapping[str, Any]) -> Iterable[str]:
     if not isinstance(named, Mapping) or not all(isinstance(loss, Mapping) for loss in named.values()):
         yield "train.iqa_opt must map names of your choice to losses, such as {sharp: {type: MDIQALoss}}"
         return
+    yield from check_loss_names(named)
     for name, loss in named.items():
         yield from check_loss(f"train.iqa_opt.{name}", loss)
 

@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -96,16 +96,34 @@ def cpu_in_place_of_cuda(active: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def whole_files() -> Iterator[None]:
-    """Lets ``torch.save`` write to a temporary file and rename it, so that a killed run leaves no torn checkpoint."""
-    save = torch.save
+def safe_files(noted: Callable[[Any], Any] = lambda saved: saved) -> Iterator[list[OSError]]:
+    """Lets ``torch.save`` write whole files and ``torch.load`` read tensors and plain values, unless told otherwise.
+
+    So a killed run leaves no torn checkpoint, and a checkpoint of somebody else runs no code: before torch 2.6 BasicSR
+    lets it.
+
+    Args:
+        noted: Adds to what is saved.
+
+    Yields:
+        The errors of files that could not be written: BasicSR tries three times, then goes on without a word.
+    """
+    save, load = torch.save, torch.load
+    failed: list[OSError] = []
 
     def save_and_rename(obj: Any, path: str | Path, *args: Any, **options: Any) -> None:
-        with replacing(path) as temporary:
-            save(obj, temporary, *args, **options)
+        try:
+            with replacing(path) as temporary:
+                save(noted(obj), temporary, *args, **options)
+        except OSError as error:
+            failed.append(error)
+            raise
 
-    torch.save = save_and_rename  # type: ignore[assignment]
+    def load_values(*args: Any, **options: Any) -> Any:
+        return load(*args, **{"weights_only": True, **options})
+
+    torch.save, torch.load = save_and_rename, load_values  # type: ignore[assignment]
     try:
-        yield
+        yield failed
     finally:
-        torch.save = save
+        torch.save, torch.load = save, load

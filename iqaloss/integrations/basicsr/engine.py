@@ -11,14 +11,19 @@ from typing import Any
 import torch
 
 from iqaloss._errors import check_choice
+from iqaloss._files import locked
 from iqaloss._progress import Advance
 from iqaloss._progress import progress as show_progress
 from iqaloss.integrations.basicsr.checks import check_recipe
-from iqaloss.integrations.basicsr.compat import cpu_in_place_of_cuda, load_training_state, whole_files
-from iqaloss.integrations.basicsr.logs import logging_to, silent
+from iqaloss.integrations.basicsr.compat import cpu_in_place_of_cuda, safe_files
+from iqaloss.integrations.basicsr.drawing import begin
+from iqaloss.integrations.basicsr.folders import make_folders, tensorboard_folder
+from iqaloss.integrations.basicsr.loaders import Order, batches, training_pictures, validation_pictures
+from iqaloss.integrations.basicsr.logs import explained, logging_to, silent
 from iqaloss.integrations.basicsr.losses import set_step
 from iqaloss.integrations.basicsr.recipe import RecipeError, complete, with_text_keys
 from iqaloss.integrations.basicsr.registering import register
+from iqaloss.integrations.basicsr.resuming import Place, find_state
 
 LAUNCHERS = ("none", "pytorch", "slurm")
 
@@ -31,21 +36,25 @@ class Training:
         opt: The complete options.
         model: The BasicSR model.
         loader: The training images.
-        sampler: Their order, a new one in each epoch.
+        order: Their order, a new one in each epoch.
         val_loaders: The validation images.
         tb_logger: TensorBoard's writer, or None.
         messages: Writes the log lines.
+        place: Where in its epoch the training stands.
         epoch: The epoch to start from.
         iteration: The last iteration that was done.
+        failed: What could not be written.
     """
 
     opt: dict[str, Any]
     model: Any
     loader: Any
-    sampler: Any
+    order: Order
     val_loaders: list[Any]
     tb_logger: Any
     messages: Any
+    place: Place
+    failed: list[OSError]
     epoch: int = 0
     iteration: int = 0
 
@@ -64,8 +73,17 @@ def run(
     check_recipe(options)
     rank, world_size = _launch(options, launcher)
     opt = complete(dict(options), root.absolute(), rank, world_size)
-    resume = _find_state(opt, auto_resume)
-    _make_folders(opt, options, fresh=resume is None)
+    with locked(root / "experiments" / f".{opt['name']}", rank == 0):
+        return _train(opt, options, auto_resume, progress, log_lines)
+
+
+def _train(opt: dict[str, Any], options: Mapping[str, Any], auto_resume: bool, progress: bool, log_lines: bool) -> Path:
+    resume = find_state(opt, auto_resume)
+    place, rank = Place.of(resume), opt["rank"]
+    if options.get("manual_seed") is None and place.seed is not None:
+        opt["manual_seed"] = place.seed
+    place.seed = opt["manual_seed"]
+    make_folders(opt, options, fresh=resume is None)
 
     from basicsr.utils import get_env_info, get_time_str, set_random_seed
     from basicsr.utils.options import dict2str
@@ -77,11 +95,12 @@ def run(
     with (
         logging_to(log_file, console=log_lines) if rank == 0 else silent() as log,
         cpu_in_place_of_cuda(opt["num_gpu"] == 0),
-        whole_files(),
+        safe_files(place.noted) as failed,
+        explained(opt["name"], log, log_file),
     ):
         log.info(get_env_info())
         log.info(dict2str(with_text_keys(opt)))
-        training = _build(opt, resume, log)
+        training = _build(opt, resume, log, place, failed)
         try:
             total, shown = opt["train"]["total_iter"], progress and rank == 0
             with show_progress(opt["name"], total, start=training.iteration, shown=shown) as advance:
@@ -110,57 +129,20 @@ def _launch(options: Mapping[str, Any], launcher: str | None) -> tuple[int, int]
     return rank, world_size
 
 
-def _find_state(opt: dict[str, Any], auto_resume: bool) -> dict[str, Any] | None:
-    """Returns the training state to go on from, with the networks' paths set to those saved beside it."""
-    from basicsr.utils import check_resume
-
-    opt["auto_resume"] = auto_resume
-    if auto_resume:
-        states = sorted(Path(opt["path"]["training_states"]).glob("*.state"), key=lambda path: int(path.stem))
-        if states:
-            opt["path"]["resume_state"] = str(states[-1])
-    path = opt["path"].setdefault("resume_state", None)
-    if path is None:
-        return None
-    state = load_training_state(path)
-    check_resume(opt, state["iter"])
-    return state
-
-
-def _make_folders(opt: dict[str, Any], options: Mapping[str, Any], *, fresh: bool) -> None:
-    """Makes the experiment's folders, moving those of an older run of the same name aside, and keeps the recipe."""
-    import yaml
-    from basicsr.utils import make_exp_dirs, mkdir_and_rename
-
-    if opt["rank"] != 0:
-        return
-    if fresh:
-        make_exp_dirs(opt)
-        if opt["logger"]["use_tb_logger"]:
-            mkdir_and_rename(_tensorboard_folder(opt))
-    recipe = Path(opt["path"]["experiments_root"]) / "recipe.yml"
-    recipe.write_text(yaml.safe_dump(dict(options), sort_keys=False), encoding="utf-8")
-
-
-def _tensorboard_folder(opt: Mapping[str, Any]) -> str:
-    return str(Path(opt["root_path"]) / "tb_logger" / opt["name"])
-
-
-def _build(opt: dict[str, Any], resume: dict[str, Any] | None, log: Any) -> Training:
+def _build(
+    opt: dict[str, Any], resume: dict[str, Any] | None, log: Any, place: Place, failed: list[OSError]
+) -> Training:
     from basicsr.models import build_model
-    from basicsr.train import create_train_val_dataloader
     from basicsr.utils import MessageLogger, init_tb_logger
 
-    loader, sampler, val_loaders, _, _ = create_train_val_dataloader(opt, log)
-    if len(loader) == 0:
-        data = opt["datasets"]["train"]
-        raise RecipeError(
-            f"datasets.train has {len(loader.dataset)} image(s), too few for one batch of "
-            f"{data['batch_size_per_gpu']}: raise dataset_enlarge_ratio or lower batch_size_per_gpu"
-        )
-    tb_logger = init_tb_logger(_tensorboard_folder(opt)) if opt["logger"]["use_tb_logger"] else None
+    loader, order = training_pictures(opt)
+    val_loaders = validation_pictures(opt)
+    log.info(
+        f"{len(loader.dataset)} training pictures, {len(order)} in an epoch; validation: {len(val_loaders)} set(s)."
+    )
+    tb_logger = init_tb_logger(tensorboard_folder(opt)) if opt["logger"]["use_tb_logger"] else None
     model = build_model(opt)
-    training = Training(opt, model, loader, sampler, val_loaders, tb_logger, None)
+    training = Training(opt, model, loader, order, val_loaders, tb_logger, None, place, failed)
     if resume is not None:
         model.resume_training(resume)
         training.epoch, training.iteration = resume["epoch"], resume["iter"]
@@ -176,10 +158,12 @@ def _loop(training: Training, log: Any, advance: Advance) -> None:
     waiting, working = AvgTimer(), AvgTimer()
     validated = -1
     while training.iteration < total:
-        training.sampler.set_epoch(training.epoch)
-        for batch in _batches(training):
+        training.order.begin(training.epoch, training.place.pictures)
+        for batch in batches(training.loader, opt):
             waiting.record()
             training.iteration += 1
+            training.place.pictures += training.loader.batch_size
+            begin(opt["manual_seed"], opt["rank"], training.iteration)
             model.update_learning_rate(training.iteration, warmup_iter=opt["train"]["warmup_iter"])
             model.feed_data(batch)
             set_step(model, training.iteration)
@@ -190,7 +174,7 @@ def _loop(training: Training, log: Any, advance: Advance) -> None:
             if training.iteration % opt["logger"]["print_freq"] == 0:
                 _report(training, working.get_avg_time(), waiting.get_avg_time())
             if training.iteration % opt["logger"]["save_checkpoint_freq"] == 0:
-                model.save(training.epoch, training.iteration)
+                _save(training, training.epoch, training.iteration)
             if opt.get("val") is not None and training.iteration % opt["val"]["val_freq"] == 0:
                 _validate(training)
                 validated = training.iteration
@@ -198,21 +182,19 @@ def _loop(training: Training, log: Any, advance: Advance) -> None:
                 break
             waiting.start()
             working.start()
-        training.epoch += 1
+        training.epoch, training.place.pictures = training.epoch + 1, 0
     log.info("Saving the last model.")
-    model.save(epoch=-1, current_iter=-1)
+    _save(training, -1, -1)
     if opt.get("val") is not None and validated != training.iteration:
         _validate(training)
 
 
-def _batches(training: Training) -> Any:
-    """Yields one epoch's batches through the prefetcher that the recipe names."""
-    from basicsr.data.prefetch_dataloader import CPUPrefetcher, CUDAPrefetcher
-
-    on_gpu = training.opt["datasets"]["train"].get("prefetch_mode") == "cuda"
-    prefetcher = CUDAPrefetcher(training.loader, training.opt) if on_gpu else CPUPrefetcher(training.loader)
-    while (batch := prefetcher.next()) is not None:
-        yield batch
+def _save(training: Training, epoch: int, iteration: int) -> None:
+    """Saves networks and state; raises ``OSError`` where BasicSR goes on without what it could not write."""
+    training.failed.clear()
+    training.model.save(epoch, iteration)
+    if training.failed:
+        raise training.failed[0]
 
 
 def _report(training: Training, seconds: float, waiting: float) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
+
+from iqaloss.integrations.basicsr.recipe import RecipeError
 
 _LONGEST = 12
 """Messages of more lines, such as a network's description, go to the log file alone."""
@@ -54,3 +57,20 @@ def silent() -> Iterator[logging.Logger]:
     log = logging.getLogger("basicsr")
     log.setLevel(logging.ERROR)
     yield log
+
+
+@contextlib.contextmanager
+def explained(name: str, log: logging.Logger, file: Path) -> Iterator[None]:
+    """Keeps the traceback of an error in the log file, and gives a word from BasicSR's depths one of ours.
+
+    Raises:
+        RecipeError: In place of an error that is about no value, file or package, with that as the cause.
+    """
+    try:
+        yield
+    except Exception as error:
+        log.info(traceback.format_exc())
+        if isinstance(error, (ValueError, OSError, ImportError)):
+            raise
+        said = f"{type(error).__name__}: {error}".rstrip(": ").partition("\n")[0]
+        raise RecipeError(f"BasicSR cannot train the recipe {name!r} ({said}); the traceback is in {file}") from error

@@ -15,6 +15,8 @@ from iqaloss.scorers import registry
 
 def check_loss(place: str, options: Mapping[str, Any]) -> list[str]:
     """Returns what is wrong with the options of one of our losses."""
+    if options.get("reduction", "mean") == "none":
+        return [f"{place}: reduction: none gives a loss of each image, and BasicSR needs one number: mean or sum"]
     try:
         read_spec(options).check()
     except (ValueError, TypeError, ImportError) as error:

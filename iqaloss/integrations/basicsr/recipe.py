@@ -42,7 +42,10 @@ def read_recipe(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
         path = Path(source)
         if not path.is_file():
             raise RecipeError(f"no recipe at {path}")
-        options = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+        try:
+            options = _yaml.read_yaml(path, exponents=True)
+        except ValueError as error:
+            raise RecipeError(str(error)) from None
         if not isinstance(options, dict):
             raise RecipeError(f"{path} holds no options: a recipe is a mapping, this is {type(options).__name__}")
     for change in overrides:

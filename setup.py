@@ -57,6 +57,7 @@ setup(
         "iqaloss.scorers.weights": ["*.safetensors", "*.md", "*.json"],
         "iqaloss.ranking": ["page/*"],
         "iqaloss.report": ["page/*"],
+        "iqaloss.integrations": ["browser/*.html"],
         "iqaloss.training": ["**/*.txt", "**/*.yml", "**/*.yaml"],
     },
     include_package_data=False,

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 LARGEST_MB = 25.0
 NOT_INSTALLED = ("tests", "testing", "scorer_recipes", "restoration_recipes", "examples", "benchmarks", "studies")
 NEEDED = (
+    "iqaloss/integrations/browser/score.html",
     "iqaloss/py.typed",
     "iqaloss/ranking/page/page.html",
     "iqaloss/ranking/page/page.css",

@@ -16,6 +16,9 @@ def export(
     weights: options.Weights = None,
     height: Annotated[int, typer.Option(help="Height of the images that it will take.")] = 256,
     width: Annotated[int, typer.Option(help="Width of the images that it will take.")] = 256,
+    page: Annotated[
+        Path | None, typer.Option(help="Folder for a page that scores pictures in a browser with the ONNX file.")
+    ] = None,
 ) -> None:
     """Export a scorer to ONNX or torch.export: any batch size, images of one size, normalization inside.
 
@@ -23,10 +26,23 @@ def export(
     scorer it is, the digest of its weights, and what it wants to see.
 
     Example: iqaloss export mdiqa-mobile scorer.onnx --height 256 --width 256
+
+    A page for a browser: iqaloss export mdiqa-mobile scorer.onnx --page page
     """
     from iqaloss.cli.display import load_scorer
-    from iqaloss.integrations.onnx import export_scorer
+    from iqaloss.integrations.browser import page_facts, write_page
+    from iqaloss.integrations.onnx import export_scorer, metadata
     from iqaloss.report.provenance import scorer_digest
 
-    found = export_scorer(load_scorer(scorer, weights), path, scorer_digest(scorer, weights), height, width)
+    if page is not None and path.suffix != ".onnx":
+        raise ValueError(f"--page needs a file that ends with .onnx, which browsers run; got {path}")
+    model, digest = load_scorer(scorer, weights), scorer_digest(scorer, weights)
+    found = export_scorer(model, path, digest, height, width)
     typer.echo(f"{found.path}: scores at most {found.difference:.1e} from the scorer's")
+    if page is not None:
+        lacking = write_page(found.path, page_facts(metadata(model, digest, height, width), height, width), page)
+        if lacking:
+            typer.echo(
+                f"put beside it, out of the folder dist of the npm package onnxruntime-web: {', '.join(lacking)}"
+            )
+        typer.echo(f"page: python -m http.server --directory {page}, then http://localhost:8000")

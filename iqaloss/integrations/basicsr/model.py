@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from safetensors.torch import load_file
 from torch import Tensor
 
 from iqaloss.integrations.basicsr.losses import GROUP, LossGroup, set_step
@@ -40,6 +41,14 @@ class NamedLosses:
         if opt.get("is_train"):
             opt = {**opt, "train": grouped(opt["train"])}
         super().__init__(opt)  # type: ignore[call-arg]
+
+    def load_network(self, net: Any, load_path: str, strict: bool = True, param_key: str = "params") -> None:
+        """Loads a network, also from a ``.safetensors`` file, which the stock models cannot read."""
+        if str(load_path).endswith(".safetensors"):
+            bare = self.get_bare_model(net)  # type: ignore[attr-defined]
+            bare.load_state_dict(load_file(load_path), strict=strict)
+        else:
+            super().load_network(net, load_path, strict, param_key)  # type: ignore[misc]
 
     def optimize_parameters(self, current_iter: int) -> None:
         """Does one step, with the losses' weights of this iteration."""

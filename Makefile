@@ -13,7 +13,7 @@ SUITE  := OMP_NUM_THREADS=1 nice -n 5
 # BasicSR is older than either end of the versions and is tested in .venv; its tests are skipped there.
 EXTRAS := clip,train,cli,plot,text,panel,serve,tune,export,lightning,torchmetrics,docs,dev
 
-.PHONY: help demo test graphs slow check lint-imports contracts surface docs site format oldest newest wheel clean
+.PHONY: help demo test graphs slow check lint-imports contracts surface docs site format oldest newest wheel web clean
 
 help:  ## Say what there is to make.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,9 @@ newest: $(NEWEST)/.installed  ## Run the tests on the newest versions of everyth
 
 wheel: $(STAMP)  ## Build the wheel, look at what is in it, and score an image with it in an environment of its own.
 	$(RUN) -m testing.wheel
+
+web:  ## Fetch onnxruntime-web, with which the tests of the scoring page run in a browser.
+	npm install --no-save --no-package-lock --silent onnxruntime-web@1.30
 
 clean:  ## Remove the environments and what was built.
 	rm -rf $(VENV) $(OLDEST) $(NEWEST) runs build dist

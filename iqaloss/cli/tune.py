@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from iqaloss.cli import options
+
+if TYPE_CHECKING:
+    from iqaloss.tuning.outcome import Outcome
+    from iqaloss.tuning.tuner import Tuner
 
 
 def tune(
@@ -36,6 +40,10 @@ def tune(
     precision: Annotated[str, typer.Option(help="no, bf16 or fp16.")] = "no",
     seed: Annotated[int, typer.Option(help="Of patches and degradations.")] = 0,
     save_every: Annotated[int, typer.Option(help="Steps between two states to resume from.")] = 200,
+    sweep: Annotated[
+        str | None,
+        typer.Option(metavar="WEIGHT,WEIGHT", help="Tune once with each of these loss weights, and report on all."),
+    ] = None,
     workers: options.Workers = 0,
     device: options.Device = None,
     resume: options.Resume = False,
@@ -49,9 +57,10 @@ def tune(
 
     Example: iqaloss tune 4x_mine.pth --images photographs --loss "MDIQALoss(sharpness=2)" --out tuned
 
+    Which weight? iqaloss tune 4x_mine.pth --images photographs --sweep 0.01,0.03,0.1 --out swept
+
     Several processes: accelerate launch -m iqaloss.cli tune MODEL --images FOLDER --out DIR
     """
-    from iqaloss.tuning.outcome import write_outcome
     from iqaloss.tuning.settings import TuneSettings
     from iqaloss.tuning.tuner import Tuner
 
@@ -63,19 +72,42 @@ def tune(
     )  # fmt: skip
     if device not in (None, "cpu", "cuda"):
         raise ValueError(f"--device takes cpu or cuda here, and CUDA_VISIBLE_DEVICES says which; got {device!r}")
-    tuner = Tuner(settings, out, resume=resume, cpu=device == "cpu", workers=workers)
+    common: dict[str, Any] = {"resume": resume, "cpu": device == "cpu", "workers": workers}
+    if sweep is None:
+        _tune(Tuner(settings, out, **common), dry_run, quiet)
+        return
+    from iqaloss.tuning.sweep import read_weights, swept, write_sweep
+
+    outcomes = {}
+    weights = read_weights(sweep)
+    for weight, (name, each) in zip(weights, swept(settings, weights).items()):
+        tuner = Tuner(each, out / name, **common)
+        outcome = _tune(tuner, dry_run, quiet)
+        if outcome is not None:
+            outcomes[weight] = outcome
+    if outcomes:
+        typer.echo(f"sweep: {write_sweep(outcomes, settings, out)}")
+
+
+def _tune(tuner: Tuner, dry_run: bool, quiet: bool) -> Outcome | None:
+    """Foresees and runs one tuning; the first process measures and reports what it did."""
+    from iqaloss.tuning.outcome import measure, write_outcome
+
     say = tuner.accelerator.print
     network, photos = tuner.network, tuner.photos
     say(f"{network.title}, x{network.scale}; {len(photos.learned)} photographs, {len(photos.held_out)} held out")
     cost, balances = tuner.foresee()
-    for line in [*cost.lines(steps - tuner.step), *map(str, balances)]:
+    for line in [*cost.lines(tuner.settings.steps - tuner.step), *map(str, balances)]:
         say(line)
     for one in balances:
         if one.warning:
             typer.echo(f"warning: {one.warning}", err=True)
     if dry_run:
-        return
+        return None
     tuned = tuner.fit(bar=not quiet)
-    if tuner.accelerator.is_main_process:
-        report = write_outcome(tuner, tuned, cost, balances)
-        say(f"tuned network: {tuned}\nreport: {report}")
+    if not tuner.accelerator.is_main_process:
+        return None
+    outcome = measure(tuner, tuned)
+    report = write_outcome(tuner, tuned, cost, balances, outcome)
+    say(f"tuned network: {tuned}\nreport: {report}")
+    return outcome

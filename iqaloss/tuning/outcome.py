@@ -94,9 +94,11 @@ def restored(photo: Photo, networks: dict[str, RestorationNetwork], tuner: Tuner
     return {**found, TRUTH: truth}
 
 
-def write_outcome(tuner: Tuner, tuned: Path, cost: StepCost, balances: list[Balance]) -> Path:
+def write_outcome(
+    tuner: Tuner, tuned: Path, cost: StepCost, balances: list[Balance], outcome: Outcome | None = None
+) -> Path:
     """Writes ``settings.json``, ``curves.csv`` and ``report.html`` beside the tuned checkpoint; returns the last."""
-    outcome = measure(tuner, tuned)
+    outcome = outcome or measure(tuner, tuned)
     settings = dataclasses.asdict(tuner.settings)
     digests = {"model": file_digest(tuner.settings.model), "tuned": file_digest(tuned)}
     losses = {name: loss.scorer.card.name for name, loss in tuner.objective.losses.items()}

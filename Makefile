@@ -61,7 +61,7 @@ oldest: $(OLDEST)/.installed  ## Run the tests on the oldest supported versions 
 newest: $(NEWEST)/.installed  ## Run the tests on the newest versions of everything.
 	$(SUITE) $(NEWEST)/bin/python -m pytest -q -n $(JOBS) --dist loadscope -m "not slow"
 
-wheel: $(STAMP)  ## Build the wheel, look at what is in it, and score an image with it in an environment of its own.
+wheel: $(STAMP)  ## Build wheel and sdist, check them, and score an image with the wheel in an environment of its own.
 	$(RUN) -m testing.wheel
 
 web:  ## Fetch onnxruntime-web, with which the tests of the scoring page run in a browser.

@@ -40,7 +40,6 @@ EXTRAS["dev"] = [
     "nbclient",
     "ipykernel",
     "twine",
-    "build",
     "scipy",
     "scikit-image",
     "matplotlib",

@@ -1,4 +1,4 @@
-"""What a user installs: builds the wheel, looks at what is in it, and scores a picture with it where nothing else is.
+"""What a user installs: builds wheel and sdist, looks at what is in them, and scores a picture where nothing else is.
 
 python -m testing.wheel [--wheel FILE] [--no-install]
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import tarfile
 import tempfile
 import venv
 import zipfile
@@ -29,6 +30,7 @@ NEEDED = (
     "iqaloss/scorers/weights/mdiqa-mobile.safetensors",
     "iqaloss/scorers/weights/mdiqa-mobile.md",
 )
+SDIST = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
 BORROWED = "import os, sys; print(os.pathsep.join(path for path in sys.path if path.endswith('-packages')))"
 TRIAL = """
 import socket, sys
@@ -47,8 +49,8 @@ print(f"{iqaloss.__version__} from {iqaloss.__file__} gives {score.item():.4f}")
 """
 
 
-def build(folder: Path) -> Path:
-    """Builds the wheel of this checkout, without the network, and returns it."""
+def build(folder: Path) -> tuple[Path, Path]:
+    """Builds the wheel and the sdist of this checkout, without the network, and returns them."""
     options = ["--no-deps", "--no-build-isolation", "--quiet", "--wheel-dir", str(folder)]
     source = folder / "source"  # a copy: an old build/ in the checkout would find its way into the wheel
     files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -57,8 +59,9 @@ def build(folder: Path) -> Path:
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
     subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(source)], check=True)
-    (wheel,) = folder.glob("iqaloss-*.whl")
-    return wheel
+    subprocess.run([sys.executable, "-c", SDIST, str(folder)], check=True, cwd=source, stdout=subprocess.DEVNULL)
+    (wheel,), (sdist,) = folder.glob("iqaloss-*.whl"), folder.glob("iqaloss-*.tar.gz")
+    return wheel, sdist
 
 
 def complaints(wheel: Path) -> list[str]:
@@ -71,10 +74,21 @@ def complaints(wheel: Path) -> list[str]:
     found += [f"{name} is missing" for name in sorted(sources - names)]
     recipes = {path.relative_to(ROOT).as_posix() for path in (ROOT / "iqaloss").rglob("*.yaml")}
     found += [f"{name} is missing" for name in sorted(recipes - names)]
-    megabytes = wheel.stat().st_size / 1e6
-    if megabytes > LARGEST_MB:
-        found.append(f"it has {megabytes:.1f} MB, {LARGEST_MB:.0f} are allowed")
-    return found
+    return found + too_large(wheel)
+
+
+def sdist_complaints(sdist: Path) -> list[str]:
+    """What is wrong with the contents of an sdist, from which a wheel must be built; nothing, if all is well."""
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    needed = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "iqaloss/_version.py", *NEEDED)
+    return [f"{name} is missing" for name in needed if name not in names] + too_large(sdist)
+
+
+def too_large(file: Path) -> list[str]:
+    """Says so where a file is larger than an index of packages should have to hold."""
+    megabytes = file.stat().st_size / 1e6
+    return [] if megabytes <= LARGEST_MB else [f"it has {megabytes:.1f} MB, {LARGEST_MB:.0f} are allowed"]
 
 
 def install_and_score(wheel: Path, folder: Path) -> str:
@@ -99,11 +113,13 @@ def main() -> None:
     parser.add_argument("--no-install", action="store_true", help="look at the contents only")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        wheel = given.wheel or build(Path(folder))
-        found = complaints(wheel)
-        if found:
-            raise SystemExit(f"{wheel.name}:\n" + "\n".join(found))
-        print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB, contents as they should be")
+        wheel, *others = [given.wheel] if given.wheel else build(Path(folder))
+        found = {wheel: complaints(wheel), **{sdist: sdist_complaints(sdist) for sdist in others}}
+        for file, wrong in found.items():
+            if wrong:
+                raise SystemExit(f"{file.name}:\n" + "\n".join(wrong))
+            print(f"{file.name}: {file.stat().st_size / 1e6:.1f} MB, contents as they should be", flush=True)
+        subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *map(str, found)], check=True)
         if not given.no_install:
             print(install_and_score(wheel, Path(folder) / "environment"))
 

@@ -78,7 +78,7 @@ def write_sweep(outcomes: Mapping[float, Outcome], settings: TuneSettings, out: 
         out: Folder that holds the tunings' own folders.
     """
     rows = rows_of(outcomes)
-    told = {"settings": dataclasses.asdict(settings), "versions": versions(), "rows": rows}
+    told: dict[str, Any] = {"settings": dataclasses.asdict(settings), "versions": versions(), "rows": rows}
     write_text(Path(out) / "sweep.json", json.dumps(told, indent=1) + "\n")
     first = next(iter(outcomes.values()))
     note = (

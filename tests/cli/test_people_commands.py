@@ -63,11 +63,21 @@ def test_help_waits_for_nothing_heavy() -> None:
     code = (
         "import sys\nfrom iqaloss.cli import main\n"
         f"for words in {every_command()!r}: main([*words, '--help'])\n"
-        "heavy = [m for m in ('torch', 'numpy', 'PIL', 'matplotlib', 'pyarrow', 'starlette') if m in sys.modules]\n"
+        "heavy = [m for m in ('torch', 'numpy', 'PIL', 'matplotlib', 'pyarrow', 'starlette', 'pydantic') if m in sys.modules]\n"
         "sys.exit(', '.join(heavy) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+
+
+def test_help_is_that_of_the_command_which_is_named() -> None:
+    from iqaloss.cli.app import help_of
+
+    assert "Usage: iqaloss rank fit" in (help_of(["rank", "fit", "votes.csv", "--help"]) or "")
+    assert "Usage: iqaloss rank " in (help_of(["rank", "--help"]) or "")
+    assert "Usage: iqaloss " in (help_of(["--help"]) or "")
+    assert help_of(["tunes", "--help"]) is None
+    assert help_of(["tune", "4x.pth"]) is None
 
 
 def test_options_have_one_spelling() -> None:

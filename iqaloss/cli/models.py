@@ -12,14 +12,28 @@ from iqaloss.cli import options
 
 def models(
     name: Annotated[str | None, typer.Argument(help="One scorer, to be told where its weights come from.")] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="HEIGHTxWIDTH", help="Count parameters and GMACs for one image of this size.")
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """List the scorers: dimensions, cost, license, weights; or tell what one of them needs.
 
     Example: iqaloss models mdiqa
+
+    What would an image of 384x512 cost? iqaloss models mdiqa --size 384x512 (also pyiqa:METRIC)
     """
     from iqaloss.cli.display import show
     from iqaloss.scorers.registry import entry, list_scorers
+
+    if size is not None:
+        height, width = _read_size(size)
+        costs = [_counted(each, height, width) for each in ([name] if name else list_scorers())]
+        if as_json:
+            typer.echo(json.dumps(costs))
+        else:
+            show(costs, f"one image of {height}x{width}, what is done to it before the network counted too")
+        return
 
     if name is not None:
         card = entry(name).card
@@ -48,3 +62,27 @@ def _row(name: str) -> dict[str, Any]:
         "license": card.code_license,
         "weights": "inside the package" if card.embedded else f"iqaloss models {name} tells",
     }
+
+
+def _read_size(text: str) -> tuple[int, int]:
+    sides = [int(side) for side in text.lower().split("x") if side.isdecimal()]
+    if len(sides) != 2 or not all(sides):
+        raise ValueError(f"--size takes HEIGHTxWIDTH, such as 384x512; got {text!r}")
+    return sides[0], sides[1]
+
+
+def _counted(name: str, height: int, width: int) -> dict[str, Any]:
+    """Builds a scorer with random weights, which cost what others do, and counts one look at an image."""
+    import torch
+
+    from iqaloss import create_scorer
+    from iqaloss.cli.display import known_scorer
+    from iqaloss.tuning.costs import counted
+
+    known_scorer(name)
+    scorer = create_scorer(name, weights=None, frozen=True)
+    image = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        flops, _ = counted(lambda: scorer(image))
+    parameters = sum(weight.numel() for weight in scorer.parameters())
+    return {"scorer": name, "million parameters": parameters / 1e6, "GMACs": flops / 2e9}

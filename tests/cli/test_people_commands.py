@@ -63,7 +63,8 @@ def test_help_waits_for_nothing_heavy() -> None:
     code = (
         "import sys\nfrom iqaloss.cli import main\n"
         f"for words in {every_command()!r}: main([*words, '--help'])\n"
-        "heavy = [m for m in ('torch', 'numpy', 'PIL', 'matplotlib', 'pyarrow', 'starlette', 'pydantic') if m in sys.modules]\n"
+        "heavy = 'torch numpy PIL matplotlib pyarrow starlette pydantic'.split()\n"
+        "heavy = [module for module in heavy if module in sys.modules]\n"
         "sys.exit(', '.join(heavy) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
@@ -167,6 +168,21 @@ def test_models_and_scorers_say_the_same_and_costs_are_the_counted_ones(capsys: 
     for name, (parameters, macs) in COSTS.items():
         assert parameters == pytest.approx(counted[name]["parameters"] / 1e6, abs=0.06)
         assert macs == pytest.approx(counted[name]["macs"] / 1e9, abs=0.006)
+
+
+def test_models_counts_a_scorer_at_any_size(capsys: pytest.CaptureFixture[str]) -> None:
+    from iqaloss.scorers.costs import COSTS
+
+    def macs(size: str) -> float:
+        assert main(["models", "mdiqa-mobile", "--size", size, "--json"]) == 0
+        (row,) = json.loads(capsys.readouterr().out)
+        assert row["million parameters"] == pytest.approx(COSTS["mdiqa-mobile"][0], abs=0.05)
+        return float(row["GMACs"])
+
+    assert macs("256x256") == pytest.approx(COSTS["mdiqa-mobile"][1], abs=0.006)
+    assert macs("128x128") < 0.4 * COSTS["mdiqa-mobile"][1]
+    assert main(["models", "mdiqa-mobile", "--size", "256"]) == 2
+    assert "HEIGHTxWIDTH, such as 384x512; got '256'" in capsys.readouterr().err
 
 
 def test_cite_names_paper_digest_and_version(capsys: pytest.CaptureFixture[str], weights: str) -> None:

@@ -38,7 +38,9 @@ def evaluate(
         typer.Option(help="Checkpoint for each scorer, in order; `default` takes the weights inside the package."),
     ] = None,
     layout: options.Layout = None,
-    split: Annotated[list[str] | None, typer.Option(help="Official split to use; may be repeated.")] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="Official split, may be repeated; or a .txt file of image names.")
+    ] = None,
     dimension: Annotated[
         str | None, typer.Option(help="Compare this dimension with the column of its name, not the overall score.")
     ] = None,

@@ -24,6 +24,7 @@ def finetune(
     lower_is_better: options.LowerIsBetter = False,
     score_column: options.ScoreColumn = None,
     tokenizer: options.Tokenizer = None,
+    prompts: options.Prompts = None,
     skip_bad: options.SkipBad = False,
     out: options.Out = None,
     change: options.Change = None,
@@ -34,6 +35,8 @@ def finetune(
     """Fit a scorer to your own images and human scores.
 
     Example: iqaloss finetune mdiqa-mobile --data scores.csv --images photos
+
+    With prompts: iqaloss finetune moe-agiqa --weights moe.safetensors --data scores.csv --prompts prompts.csv
     """
     from iqaloss.cli.fitting import fit
     from iqaloss.training.recipes import finetune_recipe
@@ -53,6 +56,7 @@ def finetune(
         score_column=score_column,
         skip_bad=skip_bad,
         tokenizer=tokenizer,
+        prompts=prompts,
         changes=change or (),
     )
     fit(recipe, out or Path("runs") / f"{scorer}_{data.stem}", resume, device, quiet)

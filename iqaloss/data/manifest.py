@@ -196,11 +196,14 @@ class Manifest:
         return replace(kept, skipped=(*self.skipped, *bad))
 
     def with_split(self, *names: str) -> Manifest:
-        """Returns the rows of the named official splits.
+        """Returns the rows of the named official splits, or of one ``.txt`` file that lists images, one a line.
 
         Raises:
-            ValueError: If the manifest has no split column or no such split.
+            FileNotFoundError: If there is no such file.
+            ValueError: If the manifest has no split column or no such split, or lacks an image of the file.
         """
+        if len(names) == 1 and names[0].lower().endswith(".txt"):
+            return self._listed(names[0])
         if self.splits is None:
             raise ValueError(
                 f"{self.name} has no official split, so {', '.join(map(repr, names))} cannot be taken from it; "
@@ -211,3 +214,12 @@ class Manifest:
             if name not in known:
                 raise ValueError(f"{self.name}: {unknown_name('split', name, known)}")
         return self.subset(i for i, split in enumerate(self.splits) if split in names)
+
+    def _listed(self, file: str) -> Manifest:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+        wanted = {line.strip().replace("\\", "/").rsplit("/", 1)[-1] for line in lines} - {""}
+        absent = sorted(wanted - {image.name for image in self.images})
+        if absent or not wanted:
+            what = f"{len(absent)} of the images of {file}, such as {absent[0]}" if absent else f"any image of {file}"
+            raise ValueError(f"{self.name} has not {what}")
+        return self.subset(i for i, image in enumerate(self.images) if image.name in wanted)

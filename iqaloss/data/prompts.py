@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from iqaloss.data.manifest import Manifest
 from iqaloss.data.sources import Item, Source
 from iqaloss.data.tables import SUFFIXES, read_table
 from iqaloss.data.vocabulary import find_roles, missing_column
@@ -28,13 +29,29 @@ class Prompted:
             yield replace(item, prompt=self._of(item.key))
 
     def _of(self, key: str) -> str:
-        if isinstance(self.prompts, str):
-            return self.prompts
-        name = key.replace("\\", "/").rsplit("/", 1)[-1]
-        found = self.prompts.get(key, self.prompts.get(name))
-        if found is None:
-            raise ValueError(f"no prompt for {key} among the {len(self.prompts)} that were given")
-        return found
+        return prompt_of(key, self.prompts)
+
+
+def prompt_of(key: str, prompts: str | Mapping[str, str]) -> str:
+    """Returns the prompt of an image, which a table may know by its path or by its name.
+
+    Example:
+        >>> prompt_of("images/1.png", {"1.png": "a red cube"})
+        'a red cube'
+    """
+    if isinstance(prompts, str):
+        return prompts
+    name = key.replace("\\", "/").rsplit("/", 1)[-1]
+    found = prompts.get(key, prompts.get(name))
+    if found is None:
+        raise ValueError(f"no prompt for {key} among the {len(prompts)} that were given")
+    return found
+
+
+def with_prompts(manifest: Manifest, given: str) -> Manifest:
+    """Returns a manifest whose images have the prompts that are given; see :func:`read_prompts`."""
+    prompts = read_prompts(given)
+    return replace(manifest, prompts=tuple(prompt_of(str(image), prompts) for image in manifest.images))
 
 
 def read_prompts(given: str) -> str | dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class TrainState:
         epoch_steps: Steps of an epoch.
         fresh_at: Step at which the optimiser last started afresh.
         best: The best mean correlation of a validation so far.
+        best_each: The best correlation of each validation set so far.
         history: Step, SRCC and PLCC of every validation.
 
     Example:
@@ -30,6 +32,7 @@ class TrainState:
     fresh_at: int = 0
     best: float = float("-inf")
     history: tuple[dict[str, float], ...] = ()
+    best_each: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def epoch(self) -> int:
@@ -54,6 +57,8 @@ class TrainState:
         """Returns the state with an optimiser that starts afresh at this step."""
         return dataclasses.replace(self, fresh_at=self.step)
 
-    def validated(self, results: dict[str, float], best: float) -> TrainState:
-        """Returns the state with one more entry of history."""
-        return dataclasses.replace(self, history=(*self.history, {"step": self.step, **results}), best=best)
+    def validated(self, results: dict[str, float], best: float, each: Mapping[str, float]) -> TrainState:
+        """Returns the state with one more entry of history, and with what is best so far."""
+        best_each = {name: max(value, self.best_each.get(name, value)) for name, value in each.items()}
+        history = (*self.history, {"step": self.step, **results})
+        return dataclasses.replace(self, history=history, best=max(best, self.best), best_each=best_each)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from iqaloss.data.dataset import ManifestDataset, Transform, collate, open_image
 from iqaloss.data.library import Library
 from iqaloss.data.manifest import Manifest
 from iqaloss.data.open import open_rows
+from iqaloss.data.prompts import with_prompts
 from iqaloss.data.scenes import match_scenes
 from iqaloss.data.splits import split_manifest
 from iqaloss.data.text_tables import open_text
@@ -135,8 +137,11 @@ def load_manifest(spec: DataSpec, library: Library | None = None, least: int = 1
         manifest = _opened(spec, library)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"recipe.data: {error} (the data set {spec.name!r})") from error
+    if spec.prompts is not None:
+        manifest = with_prompts(manifest, spec.prompts)
     if spec.share is not None:
-        manifest = split_manifest(manifest, spec.shares, spec.split_seed)[spec.share]
+        apart = manifest if spec.split_by == "group" else replace(manifest, groups=None)
+        manifest = split_manifest(apart, spec.shares, spec.split_seed)[spec.share]
     # Only now: data sets with other targets must split the same rows, or their shares would overlap.
     manifest = _large_enough(manifest.with_target(spec.target, spec.skip_bad), spec, library, least)
     return manifest if spec.limit is None else manifest.subset(range(min(spec.limit, len(manifest))))

@@ -37,7 +37,7 @@ _MAY_CHANGE = (
 )
 """What a resumed training may do differently without becoming another training."""
 
-_KEPT = ("step", "fresh_at", "best", "history")
+_KEPT = ("step", "fresh_at", "best", "best_each", "history")
 """What of the state is written; the rest follows from the recipe and the data."""
 
 

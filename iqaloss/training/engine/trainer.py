@@ -24,7 +24,7 @@ from iqaloss.training.engine.learning_rate import factor
 from iqaloss.training.engine.reporting import Reporter
 from iqaloss.training.engine.resuming import Stateful, restore, training_state, write_last
 from iqaloss.training.engine.sampling import Shards, turns
-from iqaloss.training.engine.validation import correlations, mean_of, predict_sharded
+from iqaloss.training.engine.validation import bettered, correlations, mean_of, predict_sharded
 from iqaloss.training.specs.recipe import Recipe
 from iqaloss.training.state import TrainState
 from iqaloss.training.tasks import checked
@@ -230,11 +230,11 @@ class Trainer:
                 name: correlations(self.predictions(name), data.targets.double().numpy())
                 for name, (_, data) in self.datasets.validation.items()
             }
-            mean = mean_of(results, self.recipe.run.key)
-            if mean > self.state.best:
-                self._write_scorer(BEST)
-        means = {key: mean_of(results, key) for key in ("srcc", "plcc")}
-        self.state = self.state.validated(means, best=max(mean, self.state.best))
+            key, means = self.recipe.run.key, {key: mean_of(results, key) for key in ("srcc", "plcc")}
+            each = {name: mean_of({name: result}, key) for name, result in results.items()}
+            for name in bettered(self.state, means[key], each, self.recipe.run.keep_each):
+                self._write_scorer(name)
+        self.state = self.state.validated(means, means[key], each)
         self.reporter.validation(self.state.step, results, {"srcc": means["srcc"], "best": self.state.best})
         return results
 

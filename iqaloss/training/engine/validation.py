@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from iqaloss.evaluation.agreement.correlations import plcc, srcc
+from iqaloss.training.engine.checkpointing import BEST
 from iqaloss.training.engine.collective import gather_objects, world
 from iqaloss.training.engine.data import PickedData, sharded_loader, to_device
 from iqaloss.training.engine.sampling import Pick, mixed_seed
+from iqaloss.training.state import TrainState
 
 ScoreBatch = Callable[[Mapping[str, Any]], Tensor]
 
@@ -53,6 +55,17 @@ def correlations(predicted: NDArray[np.float64], target: NDArray[np.float64]) ->
         1.0
     """
     return {"srcc": round(srcc(predicted, target), 12), "plcc": plcc(predicted, target)}
+
+
+def bettered(state: TrainState, mean: float, each: Mapping[str, float], keep_each: bool) -> list[str]:
+    """Returns the files that a validation writes: that of the best mean, and of each set's best where they are kept.
+
+    Example:
+        >>> bettered(TrainState(best=0.5, best_each={"a": 0.9}), 0.6, {"a": 0.8, "b": 0.4}, True)
+        ['best.safetensors', 'best_b.safetensors']
+    """
+    own = [name for name, value in each.items() if keep_each and value > state.best_each.get(name, float("-inf"))]
+    return [BEST] * (mean > state.best) + [f"best_{name}.safetensors" for name in own]
 
 
 def mean_of(results: Mapping[str, Mapping[str, float]], key: str) -> float:

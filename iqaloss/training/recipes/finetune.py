@@ -26,6 +26,7 @@ def finetune_recipe(
     score_column: str | None = None,
     skip_bad: bool = False,
     tokenizer: str | None = None,
+    prompts: str | None = None,
     changes: Sequence[str] = (),
 ) -> Recipe:
     """Returns a recipe that fits a scorer to human scores: random crops, NiN and squared error, AdamW.
@@ -46,6 +47,7 @@ def finetune_recipe(
         score_column: Name of the table's column of human scores; found by its name by default.
         skip_bad: Whether bad rows are left out.
         tokenizer: A BERT ``vocab.txt`` or its folder, for a scorer that reads prompts; by default its checkpoint's.
+        prompts: A prompt for all images, or a table of them, for such a scorer; by default the data's.
         changes: Changes to the recipe, such as ``"run.ema=0.999"``.
 
     Raises:
@@ -70,6 +72,7 @@ def finetune_recipe(
         score_column=score_column,
         skip_bad=skip_bad,
         tokenizer=tokenizer,
+        prompts=prompts,
     )
     return recipe_from(values, changes, "fine-tuning")
 
@@ -90,6 +93,7 @@ def finetune_values(
     score_column: str | None = None,
     skip_bad: bool = False,
     tokenizer: str | None = None,
+    prompts: str | None = None,
 ) -> dict[str, Any]:
     """Returns the plain values of :func:`finetune_recipe`, which explains them."""
     if not 0.0 < validation < 1.0:
@@ -102,6 +106,7 @@ def finetune_values(
         "lower_is_better": lower_is_better,
         "score_column": score_column,
         "skip_bad": skip_bad,
+        "prompts": prompts,
     }
     cropped = {"crop": crop, "random": True, "flip": 0.5, "small": "resize"}
     return {

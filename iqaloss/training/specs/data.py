@@ -10,6 +10,7 @@ from iqaloss.data.dataset import Transform
 from iqaloss.data.scales import Scale
 
 DRAWS = ("all", "one")
+SPLIT_BY = ("group", "image")
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,13 @@ class DataSpec:
         data: A table, the folder of a set as it was published, or a folder that holds one table beside its images.
         images: Folder of a table's images; the table's folder by default.
         layout: Name of the folder's layout; recognised by its files by default.
-        split: Official split to take; all rows by default.
+        split: Official split to take, or a ``.txt`` file with the names of its images; all rows by default.
         shares: Name to share of the rows, for a split by content group that the package makes.
         share: Which of the shares to take.
-        split_seed: Another seed, another split by group.
+        split_seed: Another seed, another split.
+        split_by: What is kept together in a split that the package makes: ``"group"``, images of one content, or
+            ``"image"``, nothing, as some papers split; a scene may then be on both sides.
+        prompts: A prompt for all images, or a table with the columns image and prompt; by default the data's.
         target: ``"score"`` or a dimension: the column that is learnt or validated.
         head: Which head of the model learns it, where a task has several.
         scale: What the scores (and dimensions) span, when it is not what the table or layout says.
@@ -46,6 +50,8 @@ class DataSpec:
     shares: Mapping[str, float] = field(default_factory=dict)
     share: str | None = None
     split_seed: int = 0
+    split_by: str = "group"
+    prompts: str | None = None
     target: str = "score"
     head: str | None = None
     scale: Scale | None = None
@@ -63,6 +69,7 @@ class DataSpec:
             raise ValueError(f"{self.name}: shares and share go together")
         if self.share is not None:
             check_choice("share", self.share, self.shares)
+        check_choice("split_by", self.split_by, SPLIT_BY)
         check_number(f"batch_size of {self.name}", self.batch_size, least=1)
         check_number(f"limit of {self.name}", self.limit, least=1)
         check_number(f"split_seed of {self.name}", self.split_seed, least=0)

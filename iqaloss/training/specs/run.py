@@ -68,6 +68,8 @@ class RunSpec:
         validate_every: Steps between validations; an epoch by default.
         save_every: Steps between writes of the training state; as often as validation by default.
         key: ``"srcc"`` or ``"plcc"``: what the best checkpoint is chosen by, as a mean over the validation sets.
+        keep_each: Whether the best checkpoint of each validation set, of each head say, is kept as well, as
+            ``best_<name>.safetensors``.
     """
 
     steps: int | None = None
@@ -81,6 +83,7 @@ class RunSpec:
     validate_every: int | None = None
     save_every: int | None = None
     key: str = "srcc"
+    keep_each: bool = False
 
     def __post_init__(self) -> None:
         check_choice("precision", self.precision, PRECISIONS)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from iqaloss._errors import unknown_name
 from iqaloss.scorers.cards import ScorerCard
-from iqaloss.scorers.image_checks import check_images
+from iqaloss.scorers.image_checks import check_images, fix_size
 from iqaloss.scorers.layers.fold import fold_batch_norms
 from iqaloss.scorers.request import Request, ScoreOutput
 
@@ -32,6 +32,9 @@ class Scorer(nn.Module, abc.ABC):
 
     config_class: ClassVar[type[Any]]
     """The dataclass that describes the architecture."""
+
+    one_graph: ClassVar[bool] = False
+    """Whether ``torch.compile`` may make one graph for images of all sizes, rather than one for each size."""
 
     def __init__(self, card: ScorerCard, config: Any) -> None:
         super().__init__()
@@ -90,7 +93,7 @@ class Scorer(nn.Module, abc.ABC):
             TypeError: If the images are not a floating tensor.
             ValueError: If their shape does not fit the model, or a requested name does not exist.
         """
-        check_images(images, self.card.min_side, device=self.mean.device)
+        self.admit(images)
         request = self.resolve(request or Request.everything())
         images = images.to(self.mean.dtype)
         if self.calibration is None or not request.score:
@@ -98,6 +101,12 @@ class Scorer(nn.Module, abc.ABC):
         output = self.compute(images, self.resolve(request | Request(features=self.calibration.features)), **conditions)
         output.overall = self.calibration(output)
         return output.only(request)
+
+    def admit(self, images: Tensor, name: str = "images") -> None:
+        """Raises a clear error for images that the scorer does not take; in a compiled graph, their size is fixed."""
+        check_images(images, self.card.min_side, name, self.mean.device)
+        if not self.one_graph:
+            fix_size(images)
 
     def resolve(self, request: Request) -> Request:
         """Returns the request with checked names in the model's order, and all of them in place of every ``None``."""

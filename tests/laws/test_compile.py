@@ -7,11 +7,17 @@ all of them, and generated code, in `make slow`.
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from iqaloss import IQALoss
 from iqaloss.losses.loss_terms import MODES
+from iqaloss.scorers.factory import create_tiny
+from iqaloss.scorers.image_checks import fix_size
 from testing.cases import CASES, Case, random_pair
 
 COMPILED = ("pmt-iqa-fr", "mdiqa-mobile-both")
@@ -110,3 +116,59 @@ def test_exports_strictly(case: Case) -> None:
     images = images_of(case)
     program = torch.export.export(Step(case), images, strict=True)
     assert_same(program.module()(*images), case.loss()(*images), images[0])
+
+
+class Sizes:
+    """A backend that notes how many sizes of each graph are formulas, as in one graph for all of them."""
+
+    def __init__(self) -> None:
+        self.formulas: list[int] = []
+
+    def __call__(self, graph: Any, inputs: list[Any]) -> Any:
+        self.formulas.append(sum(not isinstance(each, Tensor) for each in inputs))
+        return graph
+
+
+def test_a_size_that_is_fixed_is_a_number_in_the_graph() -> None:
+    def padded(images: Tensor) -> Tensor:
+        fix_size(images)
+        for _ in range(3):
+            images = nn.functional.pad(images, (0, -images.shape[-1] % 3, 0, -images.shape[-2] % 3))[..., ::2, ::2]
+        return images
+
+    torch.compiler.reset()
+    sizes = Sizes()
+    step = torch.compile(padded, fullgraph=True, backend=sizes)
+    for side in (64, 66, 71):
+        images = torch.rand(1, 3, side, side + 1)
+        assert torch.equal(step(images), padded(images))
+    assert sizes.formulas == [0, 0, 0]
+
+
+@pytest.mark.slow
+@pytest.mark.graphs
+@pytest.mark.parametrize("mode", MODES)
+def test_a_second_and_a_third_size_compile_in_the_time_of_the_first(mode: str) -> None:
+    """With timm's padding, whose sizes are formulas in formulas, one graph for all sizes was never done."""
+    torch.compiler.reset()
+    sizes, loss = Sizes(), IQALoss(create_tiny("lar-iqa"), mode=mode)
+    step, seconds = torch.compile(loss, fullgraph=True, backend=sizes), []
+    for side in (64, 96, 80):
+        pred, target = torch.rand(2, 1, 3, side, side)
+        start = time.process_time()
+        assert_same(step(pred.requires_grad_(), target), loss(pred, target), pred)
+        seconds.append(time.process_time() - start)
+    assert sizes.formulas == [0, 0, 0]
+    assert max(seconds[1:]) < 2 * seconds[0] + 5, seconds
+
+
+@pytest.mark.slow
+@pytest.mark.graphs
+def test_a_scorer_that_says_so_has_one_graph_for_all_sizes() -> None:
+    torch.compiler.reset()
+    sizes, loss = Sizes(), IQALoss(create_tiny("pmt-iqa"), mode="nr")
+    step = torch.compile(loss, fullgraph=True, backend=sizes)
+    for side in (64, 96):
+        pred = torch.rand(1, 3, side, side, requires_grad=True)
+        assert_same(step(pred), loss(pred), pred)
+    assert sizes.formulas == [0, 2]

@@ -39,6 +39,7 @@ class PMTIQA(Scorer):
     """
 
     config_class = PMTIQAConfig
+    one_graph = True
     config: PMTIQAConfig
 
     def __init__(self, card: ScorerCard, config: PMTIQAConfig) -> None:

@@ -24,6 +24,7 @@ EXTRAS = {
     "export": ["onnx>=1.16", "onnxscript>=0.2", "onnxruntime>=1.18"],
     "lightning": ["lightning>=2.2"],
     "torchmetrics": ["torchmetrics>=1.3"],
+    "search": ["optuna>=3.5"],
     "panel": ["lpips>=0.1.4", "DISTS_pytorch>=0.1"],
 }
 EXTRAS["docs"] = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"]

@@ -47,6 +47,8 @@ def how_to_go_on(words: Sequence[str]) -> str:
         >>> how_to_go_on(["finetune", "mdiqa-mobile"])
         '; what was saved is whole, and the same command with --resume goes on from there'
     """
+    if words[:1] == ["search"]:
+        return "; the trials that ended are kept, and the same command goes on from there"
     if words[:1] in (["train"], ["finetune"], ["tune"]) or words[:2] in (["restore", "train"], ["rank", "calibrate"]):
         return "; what was saved is whole, and the same command with --resume goes on from there"
     if words[:1] in (["score"], ["evaluate"]) and any(word.partition("=")[0] == "--out" for word in words):

@@ -25,6 +25,7 @@ from iqaloss.cli import (
     rank,
     restore,
     score,
+    search,
     train,
     tune,
 )
@@ -73,6 +74,7 @@ app.command("cite")(cite.cite)
 app.command("doctor")(doctor.doctor)
 app.command("train")(train.train)
 app.command("protocol")(protocol.protocol)
+app.command("search")(search.search)
 app.command("finetune")(finetune.finetune)
 app.command("tune")(tune.tune)
 

@@ -22,6 +22,7 @@ EXTRAS = {
     "lightning": ("lightning",),
     "torchmetrics": ("torchmetrics",),
     "panel": ("lpips", "DISTS_pytorch"),
+    "search": ("optuna",),
     "basicsr": ("basicsr",),
 }
 """Extra to the modules that it brings."""

@@ -11,7 +11,14 @@ from iqaloss.cli import options
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(help="One scorer, to be told where its weights come from.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="One scorer, to be told where its weights come from; or: get NAME.")
+    ] = None,
+    wanted: Annotated[str | None, typer.Argument(metavar="NAME", help="After get: the scorer.")] = None,
+    mirror: Annotated[
+        str | None, typer.Option(metavar="URL", help="get: a folder on a server that has the files, by their names.")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="get: fetch nothing, look into the cache alone.")] = False,
     size: Annotated[
         str | None, typer.Option(metavar="HEIGHTxWIDTH", help="Count parameters and GMACs for one image of this size.")
     ] = None,
@@ -21,11 +28,20 @@ def models(
 
     Example: iqaloss models mdiqa
 
+    Fetch what its authors publish for programs: iqaloss models get sr-iqa
+
     What would an image of 384x512 cost? iqaloss models mdiqa --size 384x512 (also pyiqa:METRIC)
     """
     from iqaloss.cli.display import show
     from iqaloss.scorers.registry import entry, list_scorers
 
+    if name == "get":
+        typer.echo(_fetched(wanted, mirror, offline))
+        return
+    if wanted is not None or mirror is not None or offline:
+        raise ValueError(
+            f"iqaloss models takes one name; to fetch files: iqaloss models get {wanted or name or 'NAME'}"
+        )
     if size is not None:
         height, width = _read_size(size)
         costs = [_counted(each, height, width) for each in ([name] if name else list_scorers())]
@@ -46,6 +62,31 @@ def models(
         typer.echo(json.dumps(rows, indent=1))
     else:
         show(rows, "scorers")
+
+
+def _fetched(name: str | None, mirror: str | None, offline: bool) -> str:
+    from iqaloss.scorers import downloads
+    from iqaloss.scorers.registry import entry, list_scorers
+
+    if name is None:
+        raise ValueError(f"iqaloss models get takes a name, one of: {', '.join(list_scorers())}")
+    card = entry(name).card
+    if card.embedded is not None:
+        return f"{name}: its weights are inside the package"
+    folder = downloads.cache_folder() / name
+    source = downloads.Source(mirror, offline)
+    lines = [
+        f"{file.role}: {downloads.get(file, folder, source)} (licence: {file.license})"
+        for file in card.files
+        if file.url
+    ]
+    for file in card.files:
+        if not file.url:
+            kind = "optional" if file.optional else "needed"
+            names = ", ".join(file.patterns) or "no file of its own"
+            lines.append(f"{file.role} ({kind}, {names}): not for programs to fetch; published at {file.published_at}")
+    use = f'create_scorer("{name}", weights="{folder}") converts them'
+    return "\n".join([*lines, f"Put what is fetched by hand into {folder}; {use}"])
 
 
 def _row(name: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ class WeightFile:
         license: Under which terms.
         optional: Whether the scorer works without it.
         sha256: Digests of the published files, which a given file is compared with; empty when none is known.
+        url: The address of the file itself, where a program may fetch it.
     """
 
     role: str
@@ -31,6 +32,7 @@ class WeightFile:
     license: str
     optional: bool = False
     sha256: tuple[str, ...] = ()
+    url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ class ScorerCard:
             kind = "optional" if file.optional else "needed"
             lines.append(f"  {file.role} ({kind}): {', '.join(file.patterns)}")
             lines.append(f"    published at {file.published_at}; licence: {file.license}")
+            if file.url is not None:
+                lines.append(f"    iqaloss models get {self.name} fetches it")
         roles = ", ".join(f'"{file.role}": path' for file in self.files if not file.optional)
         lines.append(f'Pass a folder that holds them: create_scorer("{self.name}", weights="folder"),')
         lines.append(f'or the files by role: load_official("{self.name}", {{{roles}}}).')

@@ -36,7 +36,13 @@ register_scorer(
         files=(
             WeightFile("reward", ("reward.*",), f"{_MADE_BY} (into best.pth)", "none stated"),
             WeightFile("regressor", ("regressor.*",), f"{_MADE_BY} (into best.pth)", "none stated"),
-            WeightFile("vit", ("vit.*",), f"https://huggingface.co/timm/{VISUAL_TAG}", "Apache-2.0", optional=True),
+            WeightFile(
+                "vit",
+                ("vit.*",),
+                f"https://huggingface.co/timm/{VISUAL_TAG}; timm.create_model(name, pretrained=True) fetches it",
+                "Apache-2.0",
+                optional=True,
+            ),
             WeightFile(
                 "vit_prior",
                 ("vit_prior.*",),

@@ -14,6 +14,7 @@ from iqaloss.scorers.sr_iqa.official import convert, open_file
 __all__ = ["SRIQA", "ClipConfig", "ManiqaConfig", "SRIQAConfig"]
 
 _PUBLISHED = "https://github.com/cschenjunlin/SR-IQA-SMC25 (Google Drive file 1eMHNUOrn60HmrPs83QubYGmO-pctrOvc)"
+_MANIQA = "https://github.com/chaofengc/IQA-PyTorch/releases/download/v0.1-weights/MANIQA_PIPAL-ae6d356b.pth"
 _NONE_STATED = "none stated by its authors"
 
 register_scorer(
@@ -47,9 +48,10 @@ register_scorer(
             WeightFile(
                 "maniqa",
                 ("MANIQA_PIPAL-ae6d356b.pth",),
-                "https://github.com/chaofengc/IQA-PyTorch/releases/download/v0.1-weights/MANIQA_PIPAL-ae6d356b.pth",
+                _MANIQA,
                 "that of IQA-PyTorch: PolyForm Noncommercial 1.0.0 and S-Lab License",
                 optional=True,
+                url=_MANIQA,
             ),
         ),
         needs={"open_clip": "clip"},

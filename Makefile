@@ -11,7 +11,7 @@ OLDEST ?= .venv-oldest
 NEWEST ?= .venv-newest
 SUITE  := OMP_NUM_THREADS=1 nice -n 5
 # BasicSR is older than either end of the versions and is tested in .venv; its tests are skipped there.
-EXTRAS := clip,train,cli,plot,text,panel,search,serve,tune,export,lightning,torchmetrics,docs,dev
+EXTRAS := clip,train,download,cli,plot,text,panel,search,serve,tune,export,lightning,torchmetrics,docs,dev
 
 .PHONY: help demo test graphs slow check lint-imports contracts surface docs site format oldest newest wheel web clean
 

@@ -23,6 +23,7 @@ EXTRAS = {
     "torchmetrics": ("torchmetrics",),
     "panel": ("lpips", "DISTS_pytorch"),
     "search": ("optuna",),
+    "download": ("pooch", "requests"),
     "basicsr": ("basicsr",),
 }
 """Extra to the modules that it brings."""

@@ -121,7 +121,7 @@ def _resumed(path: Path, source: Source, known: tuple[str, ...]) -> Callable[[st
             if size > whole:
                 left.unlink()
             raise OSError(f"the server promised {whole} bytes and sent {size}")
-        os.replace(left, target)
+        left.replace(target)
         if known and sha256_of(target) not in known:
             raise ValueError(f"{url} is another file than the published one: its sha256 is {sha256_of(target)}")
 

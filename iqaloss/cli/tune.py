@@ -44,6 +44,10 @@ def tune(
         str | None,
         typer.Option(metavar="WEIGHT,WEIGHT", help="Tune once with each of these loss weights, and report on all."),
     ] = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DIMENSION=LOW:HIGH", help="A slider of the network, MSRResNet; may be repeated."),
+    ] = None,
     workers: options.Workers = 0,
     device: options.Device = None,
     resume: options.Resume = False,
@@ -59,6 +63,8 @@ def tune(
 
     Which weight? iqaloss tune 4x_mine.pth --images photographs --sweep 0.01,0.03,0.1 --out swept
 
+    One network under a slider: iqaloss tune start.safetensors --images photographs --condition sharpness=1:4 --out slid
+
     Several processes: accelerate launch -m iqaloss.cli tune MODEL --images FOLDER --out DIR
     """
     from iqaloss.tuning.settings import TuneSettings
@@ -68,11 +74,21 @@ def tune(
         model=str(model), images=str(images), inputs=None if inputs is None else str(inputs), degradation=degradation,
         losses=tuple(loss or ["MDIQALoss"]), pixel_weight=pixel_weight, steps=steps, lr=lr, batch_size=batch_size,
         patch=patch, ema=ema or None, lora=rank if lora else None, clip=clip, precision=precision, seed=seed,
-        save_every=save_every,
+        save_every=save_every, condition=tuple(condition or ()),
     )  # fmt: skip
     if device not in (None, "cpu", "cuda"):
         raise ValueError(f"--device takes cpu or cuda here, and CUDA_VISIBLE_DEVICES says which; got {device!r}")
     common: dict[str, Any] = {"resume": resume, "cpu": device == "cpu", "workers": workers}
+    if condition:
+        from iqaloss.tuning.steered import SteeredTuner, write_steering
+
+        if sweep is not None:
+            raise ValueError("--condition and --sweep both vary the loss: give one of them")
+        steered = SteeredTuner(settings, out, **common)
+        outcome = _tune(steered, dry_run, quiet)
+        if outcome is not None:
+            typer.echo(f"sliders: {write_steering(steered, out / f'{model.stem}_tuned{model.suffix}')}")
+        return
     if sweep is None:
         _tune(Tuner(settings, out, **common), dry_run, quiet)
         return

@@ -19,9 +19,10 @@ class ResidualBlock(nn.Module):
         self.conv1 = nn.Conv2d(width, width, 3, padding=1)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Returns features of the same shape."""
-        return features + self.conv2(F.relu(self.conv1(features)))
+    def forward(self, features: Tensor, scale: Tensor | None = None) -> Tensor:
+        """Returns features of the same shape; a scale ``[C, 1, 1]`` adds so many times what is between both."""
+        hidden = F.relu(self.conv1(features))
+        return features + self.conv2(hidden if scale is None else hidden + hidden * scale)
 
 
 class MSRResNet(nn.Module):
@@ -52,17 +53,23 @@ class MSRResNet(nn.Module):
         self.conv_hr = nn.Conv2d(width, width, 3, padding=1)
         self.conv_last = nn.Conv2d(width, 3, 3, padding=1)
 
+    def features(self, images: Tensor) -> Tensor:
+        """Returns what the blocks make of images."""
+        found: Tensor = self.body(leaky(self.conv_first(images)))
+        return found
+
     def forward(self, images: Tensor) -> Tensor:
         """Returns the images enlarged; not clipped."""
-        features = self.body(_leaky(self.conv_first(images)))
-        features = _leaky(F.pixel_shuffle(self.upconv1(features), self.step))
+        features = self.features(images)
+        features = leaky(F.pixel_shuffle(self.upconv1(features), self.step))
         if self.scale == 4:
-            features = _leaky(F.pixel_shuffle(self.upconv2(features), self.step))
+            features = leaky(F.pixel_shuffle(self.upconv2(features), self.step))
         plain = F.interpolate(images, scale_factor=self.scale, mode="bilinear", align_corners=False)
-        return self.conv_last(_leaky(self.conv_hr(features))) + plain
+        return self.conv_last(leaky(self.conv_hr(features))) + plain
 
 
-def _leaky(features: Tensor) -> Tensor:
+def leaky(features: Tensor) -> Tensor:
+    """What follows the convolutions outside the blocks."""
     return F.leaky_relu(features, 0.1)
 
 

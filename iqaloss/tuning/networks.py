@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from iqaloss._errors import missing_package
 from iqaloss._files import replacing
 from iqaloss.scorers.state_dicts import load_strict, read_file, unwrap
+from iqaloss.tuning.conditional import MARK, conditional, is_conditional
 from iqaloss.tuning.key_names import renamed_back, traced_names
 from iqaloss.tuning.msrresnet import build_msrresnet, is_msrresnet
 
@@ -106,6 +107,8 @@ def load_network(path: str | Path) -> RestorationNetwork:
     state = unwrap(read_file(path), str(path))
     if is_msrresnet(state):
         module = build_msrresnet(state)
+        if is_conditional(state):
+            module = conditional(module, state[MARK].shape[1])
         load_strict(module, state, source=str(path))
         return RestorationNetwork(module, "MSRResNet", module.scale, path, {name: name for name in module.state_dict()})
     return _by_spandrel(path, state)

@@ -27,6 +27,7 @@ class TuneSettings:
         patch: Side of the true patches.
         ema: Decay of the averaged weights, which are the result; None for none.
         lora: Rank of low-rank adapters; None trains every weight.
+        condition: Sliders that the network learns to follow, as ``sharpness=1:4``; see :mod:`iqaloss.tuning.steered`.
         clip: Largest norm of the gradient; None for none.
         precision: ``"no"``, ``"bf16"`` or ``"fp16"``.
         seed: Of patches and degradations.
@@ -53,6 +54,7 @@ class TuneSettings:
     patch: int = 192
     ema: float | None = 0.999
     lora: int | None = None
+    condition: tuple[str, ...] = ()
     clip: float | None = None
     precision: str = "no"
     seed: int = 0

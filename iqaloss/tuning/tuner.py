@@ -73,7 +73,7 @@ class Tuner:
             raise FileExistsError(f"{self.out} holds a tuning already: resume it, or choose another folder")
         specs = read_losses(settings.losses)
         self.photos: Photos = find_photos(settings.images, settings.inputs)
-        self.network: RestorationNetwork = load_network(settings.model)
+        self.network = self.open_network()
         scale = self.network.scale
         # A folder of inputs takes no degradation; the name is read all the same, for its mistakes.
         name = settings.degradation if settings.inputs is None or scale > 1 else "noise"
@@ -95,6 +95,10 @@ class Tuner:
         seed_everything(settings.seed, self.accelerator.process_index + 1)
         if resume and (self.out / STATE).is_file():
             self._take_up(read_state(self.out / STATE))
+
+    def open_network(self) -> RestorationNetwork:
+        """Loads what is tuned."""
+        return load_network(self.settings.model)
 
     def _check_patch(self) -> None:
         scale, patch = self.network.scale, self.settings.patch

@@ -225,19 +225,38 @@ def test_an_error_of_basicsrs_own_is_one_line(
     assert "BasicSR cannot train the recipe 'tiny' (KeyError: 'lq')" in capsys.readouterr().err
 
 
+def test_a_folder_that_cannot_be_written_is_named(
+    recipe: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import yaml
+
+    (tmp_path / "recipe.yml").write_text(yaml.safe_dump(recipe))
+    (tmp_path / "experiments").write_text("no folder")
+    assert main(["-opt", str(tmp_path / "recipe.yml"), "--root", str(tmp_path), "--quiet"]) == 2
+    assert f"cannot write into {tmp_path / 'experiments'}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("swallowed", [False, True], ids=["in training", "in an import"])
 def test_a_stop_is_a_line_and_the_way_to_go_on(
-    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    number: signal.Signals, swallowed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from iqaloss.integrations.basicsr import __main__ as module
 
     def stopped(*_: Any, **__: Any) -> None:
-        signal.raise_signal(number)
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            if swallowed:
+                raise ImportError("a library's own word for it") from None
+            raise
 
     monkeypatch.setattr(module, "train", stopped)
     assert threading.current_thread() is threading.main_thread()
     assert main(["-opt", "recipe.yml"]) == 128 + number
-    assert "the same command with --auto_resume goes on" in capsys.readouterr().err
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert "the same command with --auto_resume goes on" in told[0]
 
 
 @pytest.mark.slow

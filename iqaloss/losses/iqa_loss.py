@@ -23,6 +23,7 @@ from iqaloss.losses.schedule import Schedule, Weight
 from iqaloss.losses.tiles import POOLS, pooled
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.factory import create_scorer
+from iqaloss.scorers.image_checks import check_images
 
 
 class IQALoss(LossTerms):
@@ -177,7 +178,7 @@ class IQALoss(LossTerms):
         Args:
             target: ``[B, 3, H, W]`` in the input range.
         """
-        self.scorer.admit(target, "target")
+        check_images(target, self.scorer.card.min_side, "target", self.scorer.mean.device, not self.scorer.one_graph)
         self.inputs.check_fixed()
         watch = Watch()
         output = self.runner.encode(self, self._prepared(target, watch))
@@ -214,7 +215,7 @@ class IQALoss(LossTerms):
             mode ``"both"`` with the prefix ``nr_`` or ``fr_``.
         """
         check_transforms([*self.runner.one_way, *self.limits.one_way])
-        self.scorer.admit(pred, "pred")
+        check_images(pred, self.scorer.card.min_side, "pred", self.scorer.mean.device, not self.scorer.one_graph)
         self.guard.settle()
         if self.step is None and self.scheduled:
             raise RuntimeError("a weight of this loss follows a schedule: call loss_fn.set_step(step) before each step")

@@ -11,7 +11,13 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)  # torch 2.7 and later
 
 
-def check_images(images: Tensor, min_side: int = 1, name: str = "images", device: torch.device | None = None) -> None:
+def check_images(
+    images: Tensor,
+    min_side: int = 1,
+    name: str = "images",
+    device: torch.device | None = None,
+    one_size: bool = False,
+) -> None:
     """Raises a clear error for anything but a dense float tensor ``[B, 3, H, W]``.
 
     Args:
@@ -19,6 +25,7 @@ def check_images(images: Tensor, min_side: int = 1, name: str = "images", device
         min_side: The least that a side may measure.
         name: What the images are called.
         device: Where they must be; None for anywhere.
+        one_size: Whether a compiled graph is for their size alone (:func:`fix_size`).
 
     Raises:
         TypeError: For another type, number type or layout.
@@ -45,14 +52,15 @@ def check_images(images: Tensor, min_side: int = 1, name: str = "images", device
         raise ValueError(f"{name} must have sides of at least {min_side} pixels, got {shape[2]}x{shape[3]}")
     if device is not None and images.device != device:
         raise ValueError(f"{name} is on {images.device} and the scorer on {device}: move one of them with to()")
+    if one_size and torch.compiler.is_dynamo_compiling() and not _is_exporting():
+        fix_size(images)
 
 
 def fix_size(images: Tensor) -> None:
-    """Lets ``torch.compile`` make a graph of its own for each size of images; nothing where nothing is compiled.
+    """Lets ``torch.compile`` make a graph of its own for each size of images.
 
     At the second size it would else make one for all sizes, with sizes that are formulas: with those of a dozen padded
     layers with strides one in another, that does not end.
     """
-    if torch.compiler.is_dynamo_compiling() and not _is_exporting():
-        for side in images.shape[2:]:
-            len(range(side))  # torch takes what it has to count for a number
+    for side in images.shape[2:]:
+        len(range(side))  # torch takes what it has to count for a number

@@ -43,23 +43,6 @@ def nr_loss(score: Tensor, best: float = 1.0, worst: float = 0.0, score_map: str
     return loss if score_map is None else SCORE_MAPS[score_map](loss)
 
 
-def feature_distance(features: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference of two feature maps, for each image.
-
-    Args:
-        features: ``[B, ...]``.
-        target: The same shape; no gradient flows into it.
-
-    Returns:
-        ``[B]``, float32.
-
-    Example:
-        >>> feature_distance(torch.zeros(1, 2, 4, 4), torch.ones(1, 2, 4, 4))
-        tensor([1.])
-    """
-    return (features.float() - target.detach().float()).abs().flatten(1).mean(1)
-
-
 def normalized_weights(weights: Mapping[str, float]) -> dict[str, float]:
     """Divides weights by their sum, so that they average: ``w_i / sum_j w_j``.
 

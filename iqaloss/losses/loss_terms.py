@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from iqaloss._errors import check_choice
-from iqaloss.losses.functional import SCORE_MAPS, feature_distance, nr_loss
+from iqaloss.losses.functional import SCORE_MAPS, nr_loss
 from iqaloss.losses.micro_batches import WHOLE
 from iqaloss.losses.relative import RELATIVE, relative_terms
 from iqaloss.losses.runner import Runner
@@ -72,7 +72,7 @@ class LossTerms(nn.Module):
 
     def compared_features(self) -> tuple[str, ...]:
         """Names of the feature maps that the full-reference loss compares."""
-        return self.scorer.feature_names
+        return self.scorer.compared(self.scorer.distance_names)
 
     def nr_terms(self, output: ScoreOutput) -> dict[str, Tensor]:
         """Returns the no-reference terms ``[B]`` by name; they add up to the loss."""
@@ -81,9 +81,10 @@ class LossTerms(nn.Module):
 
     def fr_terms(self, output: ScoreOutput, target: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns the full-reference terms ``[B]`` by name; they add up to the loss."""
-        names = self.compared_features()
+        names = self.scorer.distance_names
         factor = self.scorer.card.fr_scale / len(names)
-        return {name: factor * feature_distance(output.features[name], target[name]) for name in names}
+        found = self.scorer.distances(output.features, target, names)
+        return {name: factor * distance for name, distance in found.items()}
 
     def conditions(self, rows: slice = WHOLE) -> dict[str, Any]:
         """What the scorer takes beside the images; where that is something for each image, for some of the batch."""

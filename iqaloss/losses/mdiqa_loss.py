@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from iqaloss._errors import check_choice
-from iqaloss.losses.functional import feature_distance, normalized_weights, nr_loss
+from iqaloss.losses.functional import normalized_weights, nr_loss
 from iqaloss.losses.iqa_loss import IQALoss
 from iqaloss.losses.micro_batches import WHOLE
 from iqaloss.losses.options import known_options
@@ -33,6 +33,9 @@ class MDIQALoss(IQALoss):
     fused       ``1 - MLP(w r (s + local))``           ``mean_i r_i w_i mean|g_i - g_i'|``; with
                                                        ``fr_weighting="published"`` r_i enters twice
     ==========  =====================================  ===================================================
+
+    Scorers that compare levels (``mdiqa-mobile``) have the distance of a dimension's channels in place of
+    ``mean|g_i - g_i'|``: :class:`iqaloss.scorers.mdiqa.levels.LevelDistances`.
 
     The weighted form is linear in the normalised weights and looks at nothing but the dimensions; one with
     weight 0 is not computed. The fused form is the model's own fusion, with the weights multiplying its
@@ -111,11 +114,11 @@ class MDIQALoss(IQALoss):
     def fr_request(self) -> Request:
         """Asks for the active dimensions' feature maps and, in the fused form, the instance weights."""
         extras = ("weights",) if self.form == "fused" else ()
-        return Request(features=self.active, extras=extras)
+        return Request(features=self.compared_features(), extras=extras)
 
     def compared_features(self) -> tuple[str, ...]:
-        """The active dimensions' feature maps."""
-        return self.active
+        """What the active dimensions' distances are taken between."""
+        return self.scorer.compared(self.active)
 
     def nr_terms(self, output: ScoreOutput) -> dict[str, Tensor]:
         """The weighted dimensions, or the fused score."""
@@ -129,7 +132,7 @@ class MDIQALoss(IQALoss):
 
     def fr_terms(self, output: ScoreOutput, target: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weighted feature distances of the active dimensions."""
-        distances = {name: feature_distance(output.features[name], target[name]) for name in self.active}
+        distances = self.scorer.distances(output.features, target, self.active)
         if self.form == "weighted":
             scale, shares = self.scorer.card.fr_scale, normalized_weights(self.weights)
             return {name: scale * shares[name] * distance for name, distance in distances.items()}

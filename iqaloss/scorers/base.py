@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import copy
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from iqaloss._errors import unknown_name
 from iqaloss.scorers.cards import ScorerCard
-from iqaloss.scorers.image_checks import check_images, fix_size
+from iqaloss.scorers.image_checks import check_images
 from iqaloss.scorers.layers.fold import fold_batch_norms
 from iqaloss.scorers.request import Request, ScoreOutput
 
@@ -61,6 +62,29 @@ class Scorer(nn.Module, abc.ABC):
         """Names of the feature maps that full-reference mode may compare."""
 
     @property
+    def distance_names(self) -> tuple[str, ...]:
+        """Names of the distances that full-reference mode may take: one for each feature map."""
+        return self.feature_names
+
+    def compared(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Names of the feature maps that some distances are taken between."""
+        return names
+
+    def distances(
+        self, features: Mapping[str, Tensor], target: Mapping[str, Tensor], names: Sequence[str]
+    ) -> dict[str, Tensor]:
+        """Returns distances ``[B]`` by name, in float32: mean absolute differences; no gradient flows into the target.
+
+        Args:
+            features: The feature maps that :meth:`compared` names.
+            target: The same of what they are compared with.
+            names: Out of :attr:`distance_names`.
+        """
+        return {
+            name: (features[name].float() - target[name].detach().float()).abs().flatten(1).mean(1) for name in names
+        }
+
+    @property
     def extra_names(self) -> tuple[str, ...]:
         """Names of further outputs."""
         return ()
@@ -93,7 +117,7 @@ class Scorer(nn.Module, abc.ABC):
             TypeError: If the images are not a floating tensor.
             ValueError: If their shape does not fit the model, or a requested name does not exist.
         """
-        self.admit(images)
+        check_images(images, self.card.min_side, "images", self.mean.device, not self.one_graph)
         request = self.resolve(request or Request.everything())
         images = images.to(self.mean.dtype)
         if self.calibration is None or not request.score:
@@ -101,12 +125,6 @@ class Scorer(nn.Module, abc.ABC):
         output = self.compute(images, self.resolve(request | Request(features=self.calibration.features)), **conditions)
         output.overall = self.calibration(output)
         return output.only(request)
-
-    def admit(self, images: Tensor, name: str = "images") -> None:
-        """Raises a clear error for images that the scorer does not take; in a compiled graph, their size is fixed."""
-        check_images(images, self.card.min_side, name, self.mean.device)
-        if not self.one_graph:
-            fix_size(images)
 
     def resolve(self, request: Request) -> Request:
         """Returns the request with checked names in the model's order, and all of them in place of every ``None``."""

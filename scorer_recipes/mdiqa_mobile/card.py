@@ -44,8 +44,10 @@ groups of degraded versions; two small MLPs on them, one for the dimensions and 
 of four that are fitted apart, and the fusion are fitted to degradation targets and human scores. The attention heads
 then learn half of every fall, at the end together with human scores; gradients are kept small by a penalty on what
 faint noise does. Last, the heads get a quarter of every dimension and the MLP the rest, and the local scores and the
-fusion are fitted once more to what the whole scorer sees. About an hour on 2 cores. What else was tried:
-`scorer_recipes/mdiqa_mobile/LOG.md`.
+fusion are fitted once more to what the whole scorer sees. Full-reference distances compare the backbone's five levels
+(squared differences of directions, the form of LPIPS): each channel's weight is shared out among the dimensions by what
+the degradations of each move it. That last step alone: `python -m scorer_recipes.mdiqa_mobile compare FILE`.
+About an hour on 2 cores. What else was tried: `scorer_recipes/mdiqa_mobile/LOG.md`.
 
 ## Agreement with people
 

@@ -16,6 +16,7 @@ from iqaloss._progress import Stages
 from iqaloss.scorers.factory import create_scorer
 from iqaloss.scorers.mdiqa.model import MDIQA
 from scorer_recipes.mdiqa_mobile.backbone import BACKBONE, train_backbone
+from scorer_recipes.mdiqa_mobile.comparing import compare, with_distances
 from scorer_recipes.mdiqa_mobile.data import DecodedImages, read_rated, split_rows
 from scorer_recipes.mdiqa_mobile.engine import STATE, HeadTrainer
 from scorer_recipes.mdiqa_mobile.inputs import degraded_groups, step_generator
@@ -41,7 +42,7 @@ Four stages, each stored in --out, so that --resume goes on where a run was cut 
    degraded versions; the statistics block and the fusion are fitted to them.
 3. The heads are trained for --steps steps, on degraded versions, towards the end on scored photographs too.
 4. Heads and statistics block are weighed in every dimension, and the overall score is fitted once more to what the
-   trained scorer sees.
+   trained scorer sees. Which channels of the backbone speak for which dimension is measured (alone: command compare).
 The official test table is never opened. On a CPU set OMP_WAIT_POLICY=passive when other work shares the cores; with
 --device cuda the networks are on a GPU, and photographs are still read and degraded on the CPU.
 """
@@ -110,7 +111,7 @@ def _all_stages(run: Run, imagenet: Path, resumed: bool, stop: int | None) -> tu
     """Returns the trained scorer and the step that it has come to."""
     recipe = run.recipe
     torch.manual_seed(recipe.seed)
-    scorer = create_scorer("mdiqa-mobile", weights=None)
+    scorer = create_scorer("mdiqa-mobile", weights=None, compare_levels=False)
     if not isinstance(scorer, MDIQA):
         raise TypeError(f"mdiqa-mobile is a {type(scorer).__name__}, expected MDIQA")
     load_imagenet(scorer, imagenet)
@@ -141,13 +142,13 @@ def _all_stages(run: Run, imagenet: Path, resumed: bool, stop: int | None) -> tu
     scorer = trainer.finish()
     if recipe.refit and trainer.step == recipe.steps > 0:
         refit(scorer, run)
-    return scorer, trainer.step
+    return with_distances(scorer, run), trainer.step
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; training is the default. A user's mistake becomes one line and exit code 2."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    command = {"evaluate": evaluate, "publish": publish}.get(given[0] if given else "", train)
+    command = {"compare": compare, "evaluate": evaluate, "publish": publish}.get(given[0] if given else "", train)
     try:
         return command(given if command is train else given[1:])
     except (ValueError, TypeError, OSError, ImportError) as error:

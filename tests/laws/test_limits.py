@@ -106,8 +106,10 @@ def test_a_step_costs_the_bare_network_and_no_more(case: Case, build: Build) -> 
 
 @every_loss
 def test_saved_bytes_are_those_of_the_bare_network(case: Case, build: Build) -> None:
-    found = costs(case, build)
-    assert 0 < found.saved <= 1.05 * found.saved_bare
+    """And one difference of every map that is compared."""
+    found, loss = costs(case, build), build(case)
+    maps = loss.encode(random_pair(loss)[1]).features.values() if case.compares else ()
+    assert 0 < found.saved <= 1.05 * found.saved_bare + sum(each.numel() * each.element_size() for each in maps)
     assert found.saved_with_target == found.saved
 
 
@@ -174,9 +176,12 @@ def test_one_dimension_costs_what_a_single_head_network_costs(name: str, mode: s
         assert cost <= step_flops(MDIQALoss(None, mode, single_head(scorer, dimension)), pred, target)
 
 
-@pytest.mark.parametrize("mode", ["nr", "fr"])
-def test_each_further_dimension_costs_one_head(mode: str) -> None:
-    scorer = tiny("mdiqa-mobile")
+@pytest.mark.parametrize(("mode", "compare_levels"), [("nr", True), ("fr", False), ("fr", True)])
+def test_each_further_dimension_costs_one_head_and_nothing_where_levels_are_compared(
+    mode: str, compare_levels: bool
+) -> None:
+    mobile = tiny("mdiqa-mobile")
+    scorer = MDIQA(mobile.card, replace(mobile.config, compare_levels=compare_levels)).freeze()
     pred, target = random_pair(IQALoss(scorer))
     found = [
         step_flops(MDIQALoss({name: float(i < count) for i, name in enumerate(TECHNICAL)}, mode, scorer), pred, target)
@@ -184,7 +189,7 @@ def test_each_further_dimension_costs_one_head(mode: str) -> None:
     ]
     steps = {after - before for before, after in pairwise(found)}
     assert len(steps) == 1
-    assert min(steps) > 0
+    assert (min(steps) > 0) == (mode == "nr" or not compare_levels)
 
 
 class NotWanted(nn.Module):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from iqaloss import IQALoss, MDIQALoss
 from iqaloss.losses.checks import NonFiniteLossError
+from iqaloss.scorers.factory import create_tiny
 from testing.cases import random_pair, tiny
 
 
@@ -216,9 +217,10 @@ def test_a_wrong_target_is_told() -> None:
         loss(RANDOM, "target")
     with pytest.raises(ValueError, match="target spans"):
         loss(RANDOM, RANDOM * 255)
-    encoded = mobile(mode="fr", weights={"sharpness": 0}).encode(RANDOM)
+    official = create_tiny("mdiqa")
+    encoded = MDIQALoss({"sharpness": 0}, "fr", official).encode(RANDOM)
     with pytest.raises(ValueError, match="the encoded target lacks sharpness"):
-        loss(RANDOM, encoded)
+        MDIQALoss(mode="fr", scorer=official)(RANDOM, encoded)
 
 
 def test_a_scorer_of_another_kind_is_told() -> None:

@@ -80,10 +80,13 @@ class MDIQAConfig:
     Attributes:
         branches: The branches, in the order of their dimensions.
         fusion: How the dimensions become one score.
+        compare_levels: Whether full-reference mode compares the levels of the first branch's backbone, with weights for
+            each dimension, instead of the dimensions' own maps, which see no finer than 32 pixels.
     """
 
     branches: tuple[BranchConfig, ...]
     fusion: FusionConfig
+    compare_levels: bool = False
 
     @property
     def dimensions(self) -> tuple[str, ...]:
@@ -106,6 +109,7 @@ MOBILE = MDIQAConfig(
         ),
     ),
     FusionConfig(weight_trunk=None, clip=False, statistics=1024, appearance=True),
+    compare_levels=True,
 )
 
 _SMALL = {"trunk": "mobilenetv3_small_050", "width": 16, "heads": 2, "hidden": 32, "gate_width": 4}
@@ -118,4 +122,5 @@ TINY = MDIQAConfig(
 TINY_MOBILE = MDIQAConfig(
     (BranchConfig("technical", TECHNICAL, **_SMALL, patches=((1, 2), (2, 1), (4, 1))),),  # type: ignore[arg-type]
     FusionConfig(weight_trunk=None, clip=False, statistics=8, appearance=True),
+    compare_levels=True,
 )

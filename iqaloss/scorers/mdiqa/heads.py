@@ -95,6 +95,8 @@ class Branch(nn.Module):
             mapped: Dimensions whose feature map is needed.
         """
         levels = exact(self.backbone.trunk, images)
+        if not scored and not mapped:
+            return BranchOutput(levels=levels)
         out = BranchOutput(maps=self.backbone.gather(levels), levels=levels)
         if isinstance(self.heads, StackedHeads):
             out.features, out.scores = self.heads(out.maps, scored, mapped)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from iqaloss.scorers.mdiqa.clip import ClipTokens
 from iqaloss.scorers.mdiqa.config import MDIQAConfig
 from iqaloss.scorers.mdiqa.fusion import LocalScore, MapWeights, PooledWeights, StatisticScores
 from iqaloss.scorers.mdiqa.heads import Branch, BranchOutput
+from iqaloss.scorers.mdiqa.levels import LevelDistances, directions
 from iqaloss.scorers.mdiqa.stacked import StackedLocalScores
 
 
@@ -72,6 +73,9 @@ class MDIQA(Scorer):
             if fusion.statistics
             else None
         )
+        info: Any = self.branches[first.name].backbone.trunk.feature_info  # type: ignore[union-attr]
+        self.level_names = tuple(f"stride {stride}" for stride in info.reduction()) if config.compare_levels else ()
+        self.comparison = LevelDistances(info.channels(), count) if config.compare_levels else None
         self.fuse = nn.Sequential(
             nn.Linear(count, 4 * count),
             nn.GELU(),
@@ -89,8 +93,26 @@ class MDIQA(Scorer):
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """One feature map for each dimension."""
+        """One feature map for each dimension, or the levels of the first backbone where those are compared."""
+        return self.config.dimensions if self.comparison is None else self.level_names
+
+    @property
+    def distance_names(self) -> tuple[str, ...]:
+        """One distance for each dimension."""
         return self.config.dimensions
+
+    def compared(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The dimensions' maps, or all levels."""
+        return names if self.comparison is None else self.level_names
+
+    def distances(
+        self, features: Mapping[str, Tensor], target: Mapping[str, Tensor], names: Sequence[str]
+    ) -> dict[str, Tensor]:
+        """Returns distances ``[B]`` by dimension."""
+        if self.comparison is None:
+            return super().distances(features, target, names)
+        found = self.comparison({name: features[name] for name in self.level_names}, target)
+        return {name: found[:, self.config.dimensions.index(name)] for name in names}
 
     @property
     def extra_names(self) -> tuple[str, ...]:
@@ -112,23 +134,28 @@ class MDIQA(Scorer):
         extras = request.extras or ()
         local = self.config.fusion.local and (request.score or "local_scores" in extras)
         scored = everything if request.score else request.dimensions or ()
-        mapped = everything if local else request.features or ()
+        leveled = request.features if self.level_names else ()
+        mapped = everything if local else () if self.level_names else request.features or ()
         weighted = request.score or "weights" in extras
 
         normalized = self.normalize(images)
         # Maps that are compared differ by less than bfloat16 can tell: the sign of each difference is its gradient.
         compared = bool(request.features) and not self.training
         with full_precision(images.device) if compared else contextlib.nullcontext():
-            found = self._run_branches(normalized, scored, mapped, weighted)
+            found = self._run_branches(normalized, scored, mapped, weighted, bool(leveled))
         added = None
         if self.statistics is not None and (scored or local):
             wanted = [everything.index(name) for name in scored]
             of_dimensions, added = self.statistics(images, found.levels, wanted, local)
             found.scores = {name: found.scores[name] + of_dimensions[:, i] for i, name in enumerate(scored)}
-        output = ScoreOutput(found.scores, found.features)
+        if leveled:
+            levels = {name: directions(level.float()) for name, level in zip(self.level_names, found.levels)}
+            output = ScoreOutput(found.scores, levels)
+        else:
+            output = ScoreOutput(found.scores, found.features)
         if weighted:
             with torch.set_grad_enabled(torch.is_grad_enabled() and (request.score or not fixed_weights)):
-                weights = self.weighting(normalized, found.maps)
+                weights = self.weighting(normalized, found.maps or self._gathered(found.levels))
             output.extras["weights"] = weights if ratio is None else weights * ratio
         if local:
             scores = self._local_scores(images, found)
@@ -141,11 +168,12 @@ class MDIQA(Scorer):
         return output
 
     def _run_branches(
-        self, images: Tensor, scored: tuple[str, ...], mapped: tuple[str, ...], weighted: bool
+        self, images: Tensor, scored: tuple[str, ...], mapped: tuple[str, ...], weighted: bool, leveled: bool
     ) -> BranchOutput:
         """Runs the branches that have something to do; the maps returned are those of the first."""
         found = BranchOutput()
-        shares = (weighted and self.config.fusion.weight_trunk is None) or bool(scored and self.statistics is not None)
+        gathered = weighted and self.config.fusion.weight_trunk is None
+        shares = gathered or leveled or bool(scored and self.statistics is not None)
         for index, config in enumerate(self.config.branches):
             needed = set(config.dimensions).intersection(scored + mapped)
             if not needed and not (shares and index == 0):
@@ -156,6 +184,11 @@ class MDIQA(Scorer):
             if index == 0:
                 found.maps, found.levels = out.maps, out.levels
         return found
+
+    def _gathered(self, levels: list[Tensor]) -> list[Tensor]:
+        """The shared pyramid, where only the instance weights read it."""
+        backbone: Any = self.branches[self.config.branches[0].name].backbone
+        return backbone.gather(levels) if levels else []
 
     def _local_scores(self, images: Tensor, found: BranchOutput) -> Tensor:
         semantic = None if self.clip is None else self.clip(images)

@@ -16,7 +16,7 @@ from iqaloss.losses.registry import LossSpec, list_losses, loss_class
 from iqaloss.losses.schedule import Schedule
 from iqaloss.scorers.registry import entry, list_scorers
 
-RECOMMENDED = {"nr": 0.03, "fr": 0.3, "both": 0.03}
+RECOMMENDED = {"nr": 0.03, "fr": 1.0, "both": 0.03}
 """Mode to the weight beside an L1 loss of weight 1, as in ``restoration_recipes/``."""
 
 LAST_STEP = 2**31

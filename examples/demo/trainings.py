@@ -52,7 +52,7 @@ def recipe(run: Run, plan: Plan, photos: Photos, start: Path | None) -> dict[str
         "val": {"val_freq": steps, "metrics": _metrics(plan)},
         "logger": {"print_freq": max(1, steps // 10), "save_checkpoint_freq": max(1, steps // 5)},
         # Read by nothing: what a finished training must have been made with to be kept.
-        "demo": {
+        "notes": {
             "version": __version__,
             "photos": photos.digest,
             "scorer": _scorer_digest(plan),

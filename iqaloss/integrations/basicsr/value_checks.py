@@ -44,6 +44,7 @@ _FILLED_IN = {"path", "is_train", "num_gpu", "dist", "rank", "world_size", "trai
 _ALWAYS = {
     *("model_type", "scale", "manual_seed", "auto_resume", "dist_params", "root_path", "find_unused_parameters"),
     *("launcher", "degradation", "high_order_degradation"),
+    "notes",  # whatever its author wants to keep beside a recipe
 }
 _TRAIN = {"total_iter", "warmup_iter", "scheduler", "optim_g", "iqa_opt", "perceptual_opt", "pixel_opt"}
 _READABLE = ("basicsr", "iqaloss", "builtins")

@@ -31,7 +31,7 @@ def read_losses(expressions: Sequence[str]) -> dict[str, LossSpec]:
     Example:
         >>> found = read_losses(["MDIQALoss(sharpness=2)", "MDIQALoss(mode=fr)"])
         >>> {name: spec.options["loss_weight"] for name, spec in found.items()}
-        {'MDIQALoss': 0.03, 'MDIQALoss 2': 0.3}
+        {'MDIQALoss': 0.03, 'MDIQALoss 2': 1.0}
     """
     found: dict[str, LossSpec] = {}
     for text in expressions:

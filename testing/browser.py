@@ -46,7 +46,7 @@ def shot(page: Any, name: str, *, whole: bool = True) -> None:
         page.screenshot(path=str(Path(SHOTS) / f"{name}.png"), full_page=whole)
 
 
-CONTRAST = """() => {
+CONTRAST = """(chosen) => {
   const numbers = (text) => text.match(/[\\d.]+/g).slice(0, 3).map(Number);
   const light = (rgb) => {
     const [r, g, b] = rgb.map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
@@ -54,7 +54,7 @@ CONTRAST = """() => {
   };
   const found = {};
   const texts = "h1, h2, header p, a, button, figcaption, td, th, dt, dd, .hint, .note, svg text";
-  for (const node of document.querySelectorAll(texts)) {
+  for (const node of document.querySelectorAll(chosen ?? texts)) {
     const style = getComputedStyle(node);
     let under = node;
     while (getComputedStyle(under).backgroundColor === "rgba(0, 0, 0, 0)") under = under.parentElement;
@@ -65,4 +65,4 @@ CONTRAST = """() => {
   }
   return found;
 }"""
-"""Contrast of text with what it stands on, as WCAG 2 counts it."""
+"""Contrast of text, or of what a selector chooses, with what it stands on, as WCAG 2 counts it."""

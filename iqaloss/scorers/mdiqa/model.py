@@ -134,25 +134,22 @@ class MDIQA(Scorer):
         extras = request.extras or ()
         local = self.config.fusion.local and (request.score or "local_scores" in extras)
         scored = everything if request.score else request.dimensions or ()
-        leveled = request.features if self.level_names else ()
-        mapped = everything if local else () if self.level_names else request.features or ()
+        leveled = self.comparison is not None and bool(request.features)
+        mapped = everything if local else () if leveled else request.features or ()
         weighted = request.score or "weights" in extras
 
         normalized = self.normalize(images)
         # Maps that are compared differ by less than bfloat16 can tell: the sign of each difference is its gradient.
         compared = bool(request.features) and not self.training
         with full_precision(images.device) if compared else contextlib.nullcontext():
-            found = self._run_branches(normalized, scored, mapped, weighted, bool(leveled))
+            found = self._run_branches(normalized, scored, mapped, weighted, leveled)
         added = None
         if self.statistics is not None and (scored or local):
             wanted = [everything.index(name) for name in scored]
             of_dimensions, added = self.statistics(images, found.levels, wanted, local)
             found.scores = {name: found.scores[name] + of_dimensions[:, i] for i, name in enumerate(scored)}
-        if leveled:
-            levels = {name: directions(level.float()) for name, level in zip(self.level_names, found.levels)}
-            output = ScoreOutput(found.scores, levels)
-        else:
-            output = ScoreOutput(found.scores, found.features)
+        levels = {name: directions(level.float()) for name, level in zip(self.level_names, found.levels) if leveled}
+        output = ScoreOutput(found.scores, levels or found.features)
         if weighted:
             with torch.set_grad_enabled(torch.is_grad_enabled() and (request.score or not fixed_weights)):
                 weights = self.weighting(normalized, found.maps or self._gathered(found.levels))

@@ -111,7 +111,6 @@ def test_every_probe_has_a_row_with_every_judge(tiny_report: GamingReport) -> No
         assert set(row.panel) == set(row.added) == {"psnr_y", "dists", "vit"}
         assert all(map(math.isfinite, (row.score, row.gained, row.distance_added, row.pattern, row.variation)))
     assert [row.pictures for row in tiny_report.rows] == [2, 2, 1, 2, 2, 2]
-    assert tiny_report.rows[0].gained > 0
     assert tiny_report.gradient_norm > 0
 
 
@@ -156,6 +155,7 @@ def test_a_loss_that_rewards_checkerboards_is_easier_to_game(panel: Panel, photo
     )
     assert found.ratio is not None
     assert found.ratio > 1.5
+    assert found.rows[0].gained > 0
     assert found.rows[0].pattern > 10
 
 

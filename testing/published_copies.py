@@ -289,6 +289,16 @@ def aigciqa(root: Path) -> Want:
     )
 
 
+def aigiqa20k(root: Path) -> Want:
+    prompts = ["a cyberpunk gopnik", "oil painting of a helmet"]
+    for split, number in (("train", 0), ("train", 2), ("val", 25)):
+        picture(root / split / f"DALLE2_{number:04d}.png")
+    rows = [[f"DALLE2_{number:04d}.png", prompt] for number, prompt in zip((0, 2), prompts)]
+    write_excel(root / "info_train.xlsx", [["name", "prompt", "mos"], [*rows[0], 3.5], [*rows[1], 1.0]])
+    write_excel(root / "info_val.xlsx", [["name", "prompt"], ["DALLE2_0025.png", "a donkey"]])  # no scores
+    return Want([0.7, 0.2], splits=["train"] * 2, prompts=prompts, groups=prompts)
+
+
 COPIES: list[tuple[str, Callable[[Path], Want]]] = [
     ("koniq10k", koniq),
     ("koniq10k", koniq_scores),
@@ -310,4 +320,5 @@ COPIES: list[tuple[str, Callable[[Path], Want]]] = [
     ("agiqa1k", agiqa1k_raw),
     ("agiqa3k", agiqa3k),
     ("aigciqa2023", aigciqa),
+    ("aigiqa20k", aigiqa20k),
 ]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ManifestDataset", "Transform", "collate", "load_image", "open_image"]
 
 SMALL = ("error", "zero", "resize")
+RESAMPLE = ("bilinear", "bicubic")
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,14 @@ class Transform:
     """What happens to an image between the file and the batch, as data; the steps run in this order.
 
     Attributes:
-        resize: New length of the shorter side, or exact (height, width); None keeps the size. Bilinear with
-            antialiasing.
+        resize: New length of the shorter side, or exact (height, width); None keeps the size.
         crop: Side of a square crop, or (height, width); None takes the whole image.
         random: Whether crops are drawn at random; else the one in the middle.
         crops: Number of crops; with more than one the image becomes ``[crops, 3, H, W]``.
         flip: Probability of a left-right flip, drawn once an image.
         small: What to do with an image smaller than the crop: ``"error"``, ``"zero"`` (black border, as
             torchvision's centre crop) or ``"resize"`` (enlarge until it fits).
+        resample: How sizes change, ``"bilinear"`` or ``"bicubic"``, both with antialiasing.
 
     Example:
         >>> Transform(crop=224, random=True, flip=0.5).crop
@@ -48,9 +49,11 @@ class Transform:
     crops: int = 1
     flip: float = 0.0
     small: str = "error"
+    resample: str = "bilinear"
 
     def __post_init__(self) -> None:
         check_choice("small", self.small, SMALL)
+        check_choice("resample", self.resample, RESAMPLE)
         if not 0.0 <= self.flip <= 1.0:
             raise ValueError(f"flip is a probability in [0, 1], got {self.flip}")
         if self.crops < 1 or (self.crops > 1 and (self.crop is None or not self.random)):
@@ -59,7 +62,7 @@ class Transform:
     def __call__(self, images: Sequence[Image], generator: torch.Generator) -> list[Tensor]:
         """Applies one draw of the transform to images of equal size, such as an image and its reference."""
         flip = bool(self.flip) and float(torch.rand((), generator=generator)) < self.flip
-        ready = [self._fit(_resize(image, self.resize)) for image in images]
+        ready = [self._fit(_resize(image, self.resize, self.resample)) for image in images]
         width, height = ready[0].size
         if self.crop is None:
             boxes = [(0, 0, width, height)]
@@ -107,7 +110,8 @@ class Transform:
             )
         if self.small == "resize":
             factor = max(height / image.height, width / image.width)
-            return _resize(image, (max(height, round(image.height * factor)), max(width, round(image.width * factor))))
+            size = (max(height, round(image.height * factor)), max(width, round(image.width * factor)))
+            return _resize(image, size, self.resample)
         left, top = max(0, width - image.width) // 2, max(0, height - image.height) // 2
         # A crop box outside the image is filled with black.
         return image.crop((-left, -top, max(width, image.width) - left, max(height, image.height) - top))
@@ -121,13 +125,13 @@ class Transform:
         return left, top, left + crop_width, top + crop_height
 
 
-def _resize(image: Image, size: int | tuple[int, int] | None) -> Image:
+def _resize(image: Image, size: int | tuple[int, int] | None, resample: str) -> Image:
     from PIL.Image import Resampling
 
     if size is None:
         return image
     height, width = _resized(image.height, image.width, size)
-    return image if image.size == (width, height) else image.resize((width, height), Resampling.BILINEAR)
+    return image if image.size == (width, height) else image.resize((width, height), Resampling[resample.upper()])
 
 
 def _resized(height: int, width: int, size: int | tuple[int, int]) -> tuple[int, int]:

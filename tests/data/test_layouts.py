@@ -12,7 +12,20 @@ from iqaloss.data.layouts.reading import fitting_layouts, get_layout, list_layou
 from iqaloss.data.manifest import ManifestError
 from iqaloss.data.open import open_rows
 from iqaloss.data.splits import split_manifest
-from testing.published_copies import COPIES, Want, agiqa3k, aigciqa, biq, csiq, kadid, koniq, live, pipal, tid
+from testing.published_copies import (
+    COPIES,
+    Want,
+    agiqa3k,
+    aigciqa,
+    aigiqa20k,
+    biq,
+    csiq,
+    kadid,
+    koniq,
+    live,
+    pipal,
+    tid,
+)
 
 pytest.importorskip("scipy")
 
@@ -80,6 +93,12 @@ def test_the_test_table_of_biq2021_is_read_on_request_only(tmp_path: Path) -> No
     assert len(read_layout("biq2021", tmp_path)) == 2
     with pytest.raises(ValueError, match="unknown split 'tset'"):
         read_layout("biq2021", tmp_path, splits=["tset"])
+
+
+def test_scores_that_were_never_published_are_missed_by_their_column(tmp_path: Path) -> None:
+    aigiqa20k(tmp_path)
+    with pytest.raises(ValueError, match=r"info_val\.xlsx.*mos"):
+        read_layout("aigiqa20k", tmp_path, splits=["val"])
 
 
 def test_a_missing_image_is_listed_with_its_line(tmp_path: Path) -> None:

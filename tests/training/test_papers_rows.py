@@ -6,8 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from iqaloss.data.open import open_rated
+from iqaloss.scorers.base import Request
+from iqaloss.scorers.factory import create_tiny
+from iqaloss.training.engine.building import build_task
 from iqaloss.training.engine.data import load_manifest
 from iqaloss.training.engine.validation import bettered
 from iqaloss.training.recipes import finetune_recipe, read_recipe
@@ -77,6 +81,31 @@ def test_a_head_that_is_no_better_than_before_keeps_its_file() -> None:
     assert (state.best, dict(state.best_each)) == (0.2, {"a": 0.5, "b": 0.3})
     assert bettered(state, 0.25, {"a": 0.5, "b": 0.35}, True) == ["best.safetensors", "best_b.safetensors"]
     assert bettered(state, 0.25, {"a": 0.9, "b": 0.9}, False) == ["best.safetensors"]
+
+
+def test_crops_of_an_image_are_scored_with_one_look_of_blip_at_the_whole() -> None:
+    scorer = create_tiny("moe-agiqa").eval()
+    pictures, request = torch.rand(2, 3, 40, 56), Request(score=True, extras=("pooled",))
+    prompts = torch.tensor([[1, 4, 2, 0, 0, 0], [1, 7, 2, 0, 0, 0]])
+    crops = [pictures[..., :32, :32], pictures[..., 8:, 24:]]
+    each = [scorer(crop, request, prompts=prompts, prompt_images=pictures) for crop in crops]
+    joined = torch.stack(crops, 1).flatten(0, 1)
+    out = scorer(joined, request, prompts=prompts, prompt_images=pictures, crops_given=2)
+    torch.testing.assert_close(out.score, (each[0].score + each[1].score) / 2)
+    torch.testing.assert_close(out.extras["pooled"], (each[0].extras["pooled"] + each[1].extras["pooled"]) / 2)
+    with pytest.raises(ValueError, match="crops_given=3 does not divide 4 images"):
+        scorer(joined, crops_given=3)
+
+
+@pytest.mark.parametrize("name", ["moe_agiqa_agiqa1k", "moe_agiqa_agiqa3k", "moe_agiqa_aigciqa2023"])
+def test_moe_agiqa_takes_its_crops_of_the_image_itself(name: str) -> None:
+    data = read_recipe(name).data
+    for spec, crops in ((data.train[0], 3), (data.validation[0], 15)):
+        taken = spec.transform
+        assert (taken.crop, taken.crops, taken.random, taken.resize, taken.small) == (224, crops, True, None, "zero")
+        assert set(spec.versions) == {"whole"}
+    with pytest.raises(ValueError, match="train takes crops, so BLIP needs the version 'whole'"):
+        build_task(read_recipe(name, ["scorer.size=tiny", "start=[]", "data.train.0.versions={}"]))
 
 
 @pytest.mark.parametrize("recipe", ["mdiqa_technical_spaq", "mdiqa_aesthetic_para"])

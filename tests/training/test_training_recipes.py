@@ -49,6 +49,8 @@ class Small:
 LAR_VERSIONS = {"authentic": {"resize": [64, 64], "flip": 0.5}, "synthetic": {"crop": 96, "small": "zero"}}
 WINDOWS = {"crop": 64, "random": True, "crops": 2, "flip": 0.5}
 NO_TEXT = {"tokenizer": None}
+CROPS = {"crop": 32, "random": True, "crops": 3}
+WHOLE = {"whole": {"resize": 32, "crop": 32, "resample": "bicubic"}}
 PATCHES = {"crop": 64, "random": True, "crops": 2}
 FIVE = {"interval": 0.2}  # levels
 
@@ -105,8 +107,9 @@ CASES = [
         scorer={"vision": {}, "text": {}},
     ),
     Small("moe_agiqa_agiqa1k", 40, 3e-3, options=NO_TEXT),
-    Small("moe_agiqa_agiqa3k", 40, 3e-3, options=NO_TEXT),
+    Small("moe_agiqa_agiqa3k", 40, 3e-3, CROPS, WHOLE, options=NO_TEXT),
     Small("moe_agiqa_aigciqa2023", 40, 3e-3, options=NO_TEXT),
+    Small("moe_agiqa_aigiqa20k", 40, 3e-3, options=NO_TEXT),
     Small("moe_agiqa_agiqa3k_released", 40, 3e-3, options=NO_TEXT),
     Small("sr_iqa_base", 60, 1e-4, WINDOWS, schedule="constant"),
     Small("sr_iqa_calibrate", 40, 1e-2, WINDOWS),
@@ -171,7 +174,7 @@ def small_values(case: Small, folder: Path) -> dict[str, Any]:
     for spec in data["train"]:
         spec.update(batch_size=8, versions=case.versions)
     for spec in data["validation"]:
-        spec.update(batch_size=4)
+        spec.update(batch_size=4, versions={name: made for name, made in case.versions.items() if name in WHOLE})
     if "methods" in data:
         data["methods"].update(folder=str(folder / "methods"), ranking=str(folder / "methods" / "ranking.csv"))
         data["methods"].update(batch_size=min(4, data["methods"]["batch_size"]), transform=case.transform)
@@ -321,6 +324,7 @@ COPIES_OF = {
     "AGIQA-1K": "agiqa1k",
     "AGIQA-3K": "agiqa3k",
     "AIGCIQA2023": "aigciqa",
+    "AIGCQA-30K-Image": "aigiqa20k",
 }
 
 

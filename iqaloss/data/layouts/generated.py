@@ -6,7 +6,9 @@ from iqaloss.data.layouts import readers
 from iqaloss.data.layouts.record import Layout, ScoreTable, stem
 from iqaloss.data.scales import Scale
 
+_FIVE = Scale(0.0, 5.0)
 _HUNDRED = Scale(0.0, 100.0)
+_AIGIQA20K = {"image": "name", "score": "mos", "prompt": "prompt", "group": "prompt"}
 
 
 def _agiqa1k_content(name: str) -> str:
@@ -23,9 +25,9 @@ GENERATED: tuple[Layout, ...] = (
             ScoreTable(
                 ("AIGC_MOS_Zscore.xlsx",),
                 {"image": "Image", "score": "MOS", "prompt": "Prompt"},
-                scale=Scale(0.0, 5.0),
+                scale=_FIVE,
             ),
-            ScoreTable(("AIGC_all.csv",), {"image": "Image", "score": "Score"}, scale=Scale(0.0, 5.0)),
+            ScoreTable(("AIGC_all.csv",), {"image": "Image", "score": "Score"}, scale=_FIVE),
         ),
         images=("file", "images", "."),
         group=_agiqa1k_content,
@@ -38,7 +40,7 @@ GENERATED: tuple[Layout, ...] = (
                 ("data.csv",),
                 {"image": "name", "score": "mos_quality", "std": "std_quality", "prompt": "prompt", "group": "prompt"},
                 {"alignment": "mos_align"},
-                scale=Scale(0.0, 5.0),
+                scale=_FIVE,
             ),
         ),
         images=("file", "images", "image", "AGIQA-3K", "."),
@@ -56,5 +58,15 @@ GENERATED: tuple[Layout, ...] = (
             ),
         ),
         images=("Image/allimg", "Image"),
+    ),
+    Layout(
+        "aigiqa20k",
+        "AIGIQA-20K (Li et al., CVPR workshops 2024), published as AIGCQA-30K-Image",
+        # The tables of val and test came without scores: they are read once someone has them and asks.
+        tables=tuple(
+            ScoreTable((f"info_{split}.xlsx",), _AIGIQA20K, scale=_FIVE, split=split, on_request=split != "train")
+            for split in ("train", "val", "test")
+        ),
+        images=("train", "val", "test"),
     ),
 )

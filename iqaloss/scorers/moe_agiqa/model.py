@@ -25,7 +25,7 @@ from iqaloss.scorers.moe_agiqa.semantic import Prompts, PromptTokens, SemanticNe
 _LOG = logging.getLogger("iqaloss")
 _LARGE = 0.5
 """Models of more GB than this say their size before they are built."""
-_CONDITIONS = ("prompts", "prompt_images", "crops", "seed")
+_CONDITIONS = ("prompts", "prompt_images", "crops", "seed", "crops_given")
 _BY_EXPERTS = ("gate", "experts", "pooled")
 
 
@@ -114,6 +114,7 @@ class MoEAGIQA(Scorer):
         prompt_images: Tensor | None = None,
         crops: int | None = None,
         seed: int | None = None,
+        crops_given: int = 1,
         **unknown: Any,
     ) -> ScoreOutput:
         """Runs what the request needs and nothing else.
@@ -127,6 +128,8 @@ class MoEAGIQA(Scorer):
                 of them; ``images`` themselves by default.
             crops: Number of crops, instead of the config's.
             seed: Takes crops at the places of this seed, instead of what the config says.
+            crops_given: ``images`` are this many crops of each picture, one after the other: what is returned is the
+                pictures', and so are prompts and prompt images.
 
         Raises:
             ValueError: For an unknown condition, or prompts, prompt images or crops that do not fit.
@@ -137,10 +140,12 @@ class MoEAGIQA(Scorer):
         scored = request.score or any(name in extras for name in _BY_EXPERTS)
         mapped = scored or bool(request.features)
         output = ScoreOutput()
-        batch = images.shape[0]
+        batch, left = divmod(images.shape[0], max(1, crops_given))
+        if left or crops_given < 1:
+            raise ValueError(f"crops_given={crops_given} does not divide {images.shape[0]} images")
         if mapped or "prior" in extras:
             stack = self._crops(images, crops, seed)
-            count = stack.shape[1]
+            count = crops_given * stack.shape[1]
             stack = rearrange(stack, "b k c y x -> (b k) c y x")
         if mapped:
             visual = self.fusion.degradation(self._visual_blocks(stack))

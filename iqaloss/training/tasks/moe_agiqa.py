@@ -18,6 +18,9 @@ from iqaloss.training.tasks.base import Batch, Task, Tensors, flat_crops, mean_c
 COMPONENTS = ("vidn", "sean", "ndpm", "tkem")
 """The components of the paper's Table 5: visual network, semantic network, prior, experts."""
 
+WHOLE = "whole"
+"""The version of an image that BLIP sees, where the data hand over crops."""
+
 
 @dataclass(frozen=True)
 class PriorOptions:
@@ -36,15 +39,11 @@ class FinetuneOptions:
 
     Attributes:
         fixed_rate: Share of BLIP's two transformers, from their inputs, that keeps its weights (Table 8).
-        crops: Random crops of an image in a training step.
-        test_crops: Crops of an image in validation.
         without: Components to leave out (Table 5): ``"vidn"``, ``"sean"``, ``"ndpm"`` and ``"tkem"``.
         tokenizer: A BERT ``vocab.txt`` or its folder; without one every prompt counts as the empty text.
     """
 
     fixed_rate: float = 0.5
-    crops: int = 3
-    test_crops: int = 15
     without: tuple[str, ...] = ()
     tokenizer: str | None = None
 
@@ -122,6 +121,9 @@ class PriorTask(_Official):
 class FinetuneTask(_Official):
     """Fusion, experts and the last half of BLIP learn; both visual transformers stay as they are.
 
+    A data set hands over whole images, of which the scorer takes crops, or crops of its own and, as the version
+    ``whole``, what BLIP sees. BLIP looks at each image once.
+
     Components are left out without changing the architecture, so that the checkpoint loads like any other: a
     single expert for ``tkem``, version 1 for ``ndpm``, an attention of zeros for ``sean``, and visual tokens that
     do not depend on the image for ``vidn``.
@@ -132,6 +134,9 @@ class FinetuneTask(_Official):
 
     def __init__(self, scorer: Scorer, recipe: Recipe) -> None:
         super().__init__(scorer, recipe)
+        for name, spec in self.datasets.items():
+            if spec.transform.crops > 1 and WHOLE not in spec.versions:
+                raise ValueError(f"recipe.data: {name} takes crops, so BLIP needs the version {WHOLE!r} beside them")
         self.silent: list[Tensor] = []
         fusion: Any = cast(MoEAGIQA, scorer).fusion
         if "sean" in self.options.without:
@@ -170,16 +175,10 @@ class FinetuneTask(_Official):
         for parameter in self.silent:
             parameter.requires_grad_(False)
 
-    def _score(self, batch: Batch, crops: int) -> Tensor:
+    def predict(self, dataset: str, batch: Batch) -> Tensors:
+        """Averages the scores of an image's crops."""
         reads = cast(MoEAGIQA, self.scorer).tokenizer is not None
         prompts = list(batch["prompt"]) if "prompt" in batch and reads else None
-        request = Request(score=True)
-        return self.scorer(batch["image"], request, prompts=prompts, crops=crops).score
-
-    def predict(self, dataset: str, batch: Batch) -> Tensors:
-        """Scores whole images by a few random crops; BLIP looks at each image once."""
-        return {"score": self._score(batch, self.options.crops)}
-
-    def final_score(self, dataset: str, batch: Batch) -> Tensor:
-        """Scores whole images by crops at fixed places."""
-        return self._score(batch, self.options.test_crops)
+        images, crops = flat_crops(batch["image"])
+        conditions = {"prompts": prompts, "prompt_images": batch.get(WHOLE), "crops_given": crops}
+        return {"score": self.scorer(images, Request(score=True), **conditions).score}

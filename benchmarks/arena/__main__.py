@@ -53,6 +53,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=Budget.rate, help="learning rate")
     parser.add_argument("--crops", type=int, default=16, help="how many crops to compare on")
     parser.add_argument("--side", type=int, default=192, help="their side")
+    parser.add_argument("--device", default="cpu", help="where networks, losses and judges are")
     parser.add_argument("--quick", action="store_true", help="60 steps of 2 patches of 96, 8 crops of 128")
     parser.add_argument("--out", type=Path, default=Path("runs/arena"))
     return parser.parse_args()
@@ -77,17 +78,18 @@ def read_setting(arguments: argparse.Namespace) -> Setting:
     paired = TASKS[arguments.task].paired
     photos = read_photos(arguments.photos, paired, budget.patch)
     originals = centers(read_originals(arguments.originals, paired, side, crops), side)
-    return Setting(arguments.task, network, arguments.start, budget, photos, originals)
+    return Setting(arguments.task, network, arguments.start, budget, photos, originals, arguments.device)
 
 
 def main() -> None:
     """Trains what is missing and writes the page."""
     arguments = parsed()
-    setting, panel = read_setting(arguments), load_panel(folder=arguments.panel)
+    setting, panel = read_setting(arguments), load_panel(folder=arguments.panel, device=arguments.device)
     who = chosen(arguments)
     todo = jobs(who, arguments.seeds)
     out = arguments.out / arguments.task
-    absent = {**run(setting, todo, out, panel, create_scorer("mdiqa-mobile").fold().freeze(), arguments.panel)}
+    scorer = create_scorer("mdiqa-mobile").fold().freeze().to(arguments.device)
+    absent = run(setting, todo, out, panel, scorer, arguments.panel)
     found, costs = sweeps(out, todo)
     notes = notes_of(setting, found[BASE], panel.missing)
     title = f"{TASKS[setting.task].title}: {NETWORKS[setting.network].title}"

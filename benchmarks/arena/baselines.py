@@ -33,9 +33,10 @@ class FourierDistance:
         folder: Where VGG-16's weights lie, under the panel's name for them.
         projections: Random directions of each stage.
         patch: Side of the patches.
+        device: Where it measures.
     """
 
-    def __init__(self, folder: Path | None, projections: int = 24, patch: int = 5) -> None:
+    def __init__(self, folder: Path | None, projections: int = 24, patch: int = 5, device: str = "cpu") -> None:
         from torchvision.models import vgg16
 
         tensors = stored(folder, VGG)
@@ -47,14 +48,16 @@ class FourierDistance:
             if isinstance(layer, torch.nn.ReLU):
                 layer.inplace = False
         starts = (0, *STAGES[:-1])
-        self.stages = [network[start:end].requires_grad_(False).eval() for start, end in zip(starts, STAGES)]
+        self.stages = [network[start:end].requires_grad_(False).eval().to(device) for start, end in zip(starts, STAGES)]
         generator = torch.Generator().manual_seed(0)
         self.directions = []
         for stage in self.stages:
             channels = [layer for layer in stage if isinstance(layer, torch.nn.Conv2d)][-1].out_channels
             directions = torch.randn(projections, channels, patch, patch, generator=generator)
-            self.directions.append(directions / directions.flatten(1).norm(dim=1)[:, None, None, None])
-        self.mean, self.std = (torch.tensor(each).view(1, 3, 1, 1) for each in (IMAGENET_MEAN, IMAGENET_STD))
+            directions = directions / directions.flatten(1).norm(dim=1)[:, None, None, None]
+            self.directions.append(directions.to(device))
+        shift = (torch.tensor(each, device=device).view(1, 3, 1, 1) for each in (IMAGENET_MEAN, IMAGENET_STD))
+        self.mean, self.std = shift
 
     def __call__(self, pred: Tensor, target: Tensor) -> Tensor:
         """Returns the distance, a scalar."""

@@ -32,7 +32,7 @@ class Material:
     """What losses are built from.
 
     Attributes:
-        panel: The judges, which are losses too.
+        panel: The judges, which are losses too; losses are built on their device.
         folder: Where weights of others lie.
     """
 
@@ -101,7 +101,7 @@ def _nothing(options: Mapping[str, Any], material: Material) -> None:
 
 
 def _ours(options: Mapping[str, Any], material: Material) -> Distance:
-    loss = LossSpec.read(options).build()
+    loss = LossSpec.read(options).build().to(material.panel.device)
     return lambda pred, target: loss(pred, target)
 
 
@@ -123,7 +123,7 @@ def _variation(options: Mapping[str, Any], material: Material) -> Distance:
 
 def _fourier(options: Mapping[str, Any], material: Material) -> Distance:
     check_options(options, ("projections",), "fourier")
-    return FourierDistance(material.folder, **options)
+    return FourierDistance(material.folder, device=material.panel.device, **options)
 
 
 def _pyiqa(options: Mapping[str, Any], material: Material) -> Distance:
@@ -137,7 +137,7 @@ def _pyiqa(options: Mapping[str, Any], material: Material) -> Distance:
     if not file.is_file():
         raise ValueError(f"{options['metric']} needs its published weights at {file}")
     metric = pyiqa.create_metric(options["metric"], as_loss=True, pretrained_model_path=str(file))
-    loss = wrap(metric, fold=True, mode=options["mode"])
+    loss = wrap(metric, fold=True, mode=options["mode"]).to(material.panel.device)
     return lambda pred, target: loss(pred, target)
 
 

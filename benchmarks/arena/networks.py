@@ -1,10 +1,11 @@
-"""The restoration networks of the arena: small ones that a CPU trains."""
+"""The restoration networks of the arena: small ones that a CPU trains, and two that want a GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,14 +83,31 @@ class RLFN(nn.Module):
         return restored if self.fold == 1 else restored + images
 
 
-def msrresnet() -> nn.Module:
-    """BasicSR's MSRResNet, as light as the demo's."""
+def basicsr(kind: str, **options: Any) -> nn.Module:
+    """Returns a network of BasicSR by its name there."""
     register()
     from basicsr.archs import build_network
 
-    options = {"type": "MSRResNet", "num_in_ch": 3, "num_out_ch": 3, "num_feat": 32, "num_block": 8, "upscale": 4}
-    network: nn.Module = build_network(options)
+    network: nn.Module = build_network({"type": kind, **options})
     return network
+
+
+def msrresnet() -> nn.Module:
+    """BasicSR's MSRResNet, as light as the demo's."""
+    return basicsr("MSRResNet", num_in_ch=3, num_out_ch=3, num_feat=32, num_block=8, upscale=4)
+
+
+def rrdbnet() -> nn.Module:
+    """BasicSR's RRDBNet as ESRGAN has it: 64 channels, 23 blocks, 16.7 million weights."""
+    return basicsr("RRDBNet", num_in_ch=3, num_out_ch=3, num_feat=64, num_block=23, num_grow_ch=32, scale=4)
+
+
+def swinir() -> nn.Module:
+    """BasicSR's SwinIR in its lightweight form: 60 channels, four stages of six layers (arXiv 2108.10257)."""
+    return basicsr(
+        "SwinIR", upscale=4, img_size=64, window_size=8, depths=[6] * 4, embed_dim=60, num_heads=[6] * 4, mlp_ratio=2,
+        upsampler="pixelshuffledirect", resi_connection="1conv",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,6 +127,8 @@ class Network:
 
 NETWORKS: Mapping[str, Network] = {
     "rlfn": Network("RLFN", 4, lambda: RLFN(span=255.0)),
+    "rrdbnet": Network("RRDBNet, 64 channels, 23 blocks", 4, rrdbnet),
+    "swinir": Network("SwinIR, lightweight", 4, swinir),
     "msrresnet": Network("MSRResNet, 32 channels, 8 blocks", 4, msrresnet),
     "rlfn_same_size": Network("RLFN, 32 channels, folded by 2", 1, lambda: RLFN(1, 32, 32, fold=2)),
 }

@@ -77,6 +77,7 @@ class Setting:
         photos: Originals to learn from, bytes.
         originals: Crops to compare on, ``[N, 3, H, W]`` in [0, 1], with the photographs of them where the task is
             paired, ``[N, 6, H, W]``.
+        device: Where networks train and restore; pictures are drawn and degraded on the CPU, alike for every device.
     """
 
     task: str
@@ -85,6 +86,7 @@ class Setting:
     budget: Budget
     photos: list[Tensor]
     originals: Tensor
+    device: str = "cpu"
 
     @property
     def truth(self) -> Tensor:
@@ -111,12 +113,13 @@ def train(setting: Setting, distance: Distance | None, weight: float, seed: int)
     """
     torch.manual_seed(seed)  # losses that draw, draw from here
     budget, task = setting.budget, TASKS[setting.task]
-    network = load_network(setting.network, setting.start).train()
+    network = load_network(setting.network, setting.start).train().to(setting.device)
     optimizer = torch.optim.Adam(network.parameters(), budget.rate, betas=(0.9, 0.99))
     generator = torch.Generator().manual_seed(seed)
     steps, taken, began = 0, 0.0, time.perf_counter()
     for some in patches(setting.photos, budget.batch, budget.patch, seed):
-        pred, truth = network(task.degrade(some, generator)), some[:, :3]
+        truth = some[:, :3].to(setting.device)
+        pred = network(task.degrade(some, generator).to(setting.device))
         loss = F.l1_loss(pred, truth)
         if distance is not None and weight:
             loss = loss + weight * distance(pred, truth)
@@ -136,11 +139,17 @@ def restore(setting: Setting, network: nn.Module) -> Tensor:
     degrade, generator = TASKS[setting.task].degrade, torch.Generator().manual_seed(0)
     inputs = degrade(setting.originals, generator)
     with torch.no_grad():
-        return torch.cat([as_saved(network(some)) for some in inputs.split(AT_ONCE)])
+        return torch.cat([as_saved(network(some.to(setting.device)).cpu()) for some in inputs.split(AT_ONCE)])
 
 
 def measure(restored: Tensor, originals: Tensor, panel: Panel, scorer: Scorer) -> dict[str, list[float]]:
-    """Measures pictures against their originals: name to a value for each."""
+    """Measures pictures against their originals: name to a value for each.
+
+    Args:
+        restored, originals: On the CPU; panel and scorer look at them where they are.
+        panel: The judges.
+        scorer: Ours.
+    """
     found: dict[str, list[Tensor]] = {}
     for some, truth in zip(restored.split(AT_ONCE), originals.split(AT_ONCE)):
         for name, value in _measures(some, truth, panel, scorer):
@@ -151,7 +160,7 @@ def measure(restored: Tensor, originals: Tensor, panel: Panel, scorer: Scorer) -
 @torch.no_grad()
 def _measures(restored: Tensor, truth: Tensor, panel: Panel, scorer: Scorer) -> Iterator[tuple[str, Tensor]]:
     yield from panel.measure(restored, truth).items()
-    output = scorer(restored, Request(score=True, dimensions=scorer.dimension_names))
+    output = scorer(restored.to(panel.device), Request(score=True, dimensions=scorer.dimension_names))
     yield "score", output.score
     yield from output.dimensions.items()
     yield "pattern", pattern_rise(restored, truth)

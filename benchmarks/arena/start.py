@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=6e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -70,11 +71,11 @@ def train(arguments: argparse.Namespace) -> None:
     photos = load_photos(files, arguments.patch, arguments.most, arguments.shrink)
     print(f"{len(photos)} photographs")
     torch.manual_seed(arguments.seed)
-    network = load_network(arguments.network or task.networks[0])
+    network = load_network(arguments.network or task.networks[0]).to(arguments.device)
     optimizer = torch.optim.Adam(network.parameters(), arguments.rate)
     state_file, first = arguments.out.with_suffix(".state.pt"), 0
     if state_file.is_file():
-        state = torch.load(state_file, weights_only=True)
+        state = torch.load(state_file, map_location=arguments.device, weights_only=True)
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
@@ -87,7 +88,8 @@ def train(arguments: argparse.Namespace) -> None:
             some = next(data)
             for group in optimizer.param_groups:
                 group["lr"] = rate_at(step, arguments.steps, arguments.rate)
-            loss = F.l1_loss(network(task.degrade(some, generator)), some[:, :3])
+            inputs, truth = (images.to(arguments.device) for images in (task.degrade(some, generator), some[:, :3]))
+            loss = F.l1_loss(network(inputs), truth)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -99,7 +101,7 @@ def train(arguments: argparse.Namespace) -> None:
                     torch.save(state, temporary)
     about = {"command": " ".join(f"{key}={value}" for key, value in vars(arguments).items() if key != "photos")}
     with replacing(arguments.out) as temporary:
-        save_file({key: value.contiguous() for key, value in network.state_dict().items()}, temporary, about)
+        save_file({key: value.cpu().contiguous() for key, value in network.state_dict().items()}, temporary, about)
 
 
 if __name__ == "__main__":

@@ -156,17 +156,19 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--crops", type=int, default=16)
     parser.add_argument("--side", type=int, default=128)
+    parser.add_argument("--device", default="cpu", help="where networks, losses and judges are")
     parser.add_argument("--out", type=Path, default=Path("runs/steering"))
     arguments = parser.parse_args()
     budget = Budget(arguments.steps, None, arguments.batch, arguments.patch, arguments.rate)
     task = TASKS[arguments.task]
     photos = read_photos(arguments.photos, task.paired, budget.patch)
     crops = read_originals(arguments.originals, task.paired, arguments.side, arguments.crops)
-    setting = Setting(arguments.task, task.networks[0], arguments.start, budget, photos, centers(crops, arguments.side))
+    originals, where = centers(crops, arguments.side), arguments.device
+    setting = Setting(arguments.task, task.networks[0], arguments.start, budget, photos, originals, where)
     all_cells = itertools.product(arguments.modes, arguments.dimensions, WEIGHTS)
     each = {one.name: one for one in itertools.starmap(contestant, all_cells)}
-    panel = load_panel(arguments.judges, arguments.panel)
-    scorer = create_scorer("mdiqa-mobile").fold().freeze()
+    panel = load_panel(arguments.judges, arguments.panel, where)
+    scorer = create_scorer("mdiqa-mobile").fold().freeze().to(where)
     run(setting, jobs(each, arguments.seeds), arguments.out, panel, scorer, arguments.panel)
     originals = setting.truth
     truth = {name: physical(originals, originals).double().numpy() for name, physical in PHYSICAL.items()}

@@ -61,7 +61,7 @@ def photographed(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 TASKS: Mapping[str, Task] = {
-    "x4": Task("x4 super-resolution", 4, smaller, ("rlfn", "msrresnet")),
+    "x4": Task("x4 super-resolution", 4, smaller, ("rlfn", "msrresnet", "rrdbnet", "swinir")),
     "denoise": Task("denoising", 1, noisy, ("rlfn_same_size",)),
     "deblur": Task("deblurring", 1, blurred, ("rlfn_same_size",)),
     "real_noise": Task("denoising of photographs", 1, photographed, ("rlfn_same_size",), paired=True),

@@ -206,7 +206,7 @@ def test_a_run_leaves_a_page_and_goes_on_without_training_again(
     from iqaloss.evaluation import panel
 
     load = panel.load_panel
-    monkeypatch.setattr("benchmarks.arena.__main__.load_panel", lambda folder: load(["psnr_y"], folder))
+    monkeypatch.setattr("benchmarks.arena.__main__.load_panel", lambda folder, device: load(["psnr_y"], folder, device))
     text = run_arena(monkeypatch, photos, start, tmp_path, "--seeds", "1", "2")
     assert "| MDIQALoss, NR | 0.03 |" in text
     assert "2 seeds" in text

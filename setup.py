@@ -15,7 +15,7 @@ EXTRAS = {
     "clip": ["open_clip_torch>=2.24"],
     # basicsr 1.4.2 cannot be built on Python 3.13; iqaloss supplies what current torchvision removed.
     "basicsr": ['basicsr==1.4.2; python_version < "3.13"', "tensorboard", "rich", "PyYAML"],
-    "train": ["accelerate", "tensorboard", "PyYAML", "scipy>=1.14", "rich", "pyarrow", "openpyxl"],
+    "train": ["accelerate", "tensorboard", "PyYAML", "scipy>=1.14", "rich", "pyarrow", "openpyxl", "h5py"],
     "cli": ["typer", "rich", "PyYAML"],
     "plot": ["matplotlib", "scikit-image"],
     "text": ["tokenizers>=0.19"],

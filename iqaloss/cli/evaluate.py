@@ -39,7 +39,8 @@ def evaluate(
     ] = None,
     layout: options.Layout = None,
     split: Annotated[
-        list[str] | None, typer.Option(help="Official split, may be repeated; or a .txt file of image names.")
+        list[str] | None,
+        typer.Option(help="Official split, may be repeated; or a file of names (.txt) or of splits (.mat)."),
     ] = None,
     dimension: Annotated[
         str | None, typer.Option(help="Compare this dimension with the column of its name, not the overall score.")

@@ -13,6 +13,7 @@ import numpy as np
 
 from iqaloss._errors import unknown_name
 from iqaloss.data.scales import Floats, Scale
+from iqaloss.data.split_files import is_split_file, listed_names
 
 SCORE = "score"
 """Name of the overall score among the targets."""
@@ -196,13 +197,13 @@ class Manifest:
         return replace(kept, skipped=(*self.skipped, *bad))
 
     def with_split(self, *names: str) -> Manifest:
-        """Returns the rows of the named official splits, or of one ``.txt`` file that lists images, one a line.
+        """Returns the rows of the named official splits, or of one file (:mod:`iqaloss.data.split_files`).
 
         Raises:
             FileNotFoundError: If there is no such file.
             ValueError: If the manifest has no split column or no such split, or lacks an image of the file.
         """
-        if len(names) == 1 and names[0].lower().endswith(".txt"):
+        if len(names) == 1 and is_split_file(names[0]):
             return self._listed(names[0])
         if self.splits is None:
             raise ValueError(
@@ -216,8 +217,7 @@ class Manifest:
         return self.subset(i for i, split in enumerate(self.splits) if split in names)
 
     def _listed(self, file: str) -> Manifest:
-        lines = Path(file).read_text(encoding="utf-8").splitlines()
-        wanted = {line.strip().replace("\\", "/").rsplit("/", 1)[-1] for line in lines} - {""}
+        wanted = listed_names(file)
         absent = sorted(wanted - {image.name for image in self.images})
         if absent or not wanted:
             what = f"{len(absent)} of the images of {file}, such as {absent[0]}" if absent else f"any image of {file}"

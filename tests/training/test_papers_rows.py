@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +18,7 @@ from iqaloss.training.engine.validation import bettered
 from iqaloss.training.recipes import finetune_recipe, read_recipe
 from iqaloss.training.specs.data import DataSpec
 from iqaloss.training.state import TrainState
+from testing.published_copies import cells, write_matlab
 from testing.tiny_data import small_recipe, write_rated_images
 
 
@@ -37,6 +39,47 @@ def test_a_file_of_image_names_is_a_split(table: Path, tmp_path: Path) -> None:
     listed.write_text("1.png\n9.png\n")
     with pytest.raises(ValueError, match=r"has not 1 of the images of .*test.txt, such as 9.png"):
         open_rated(table, splits=[str(listed)])
+
+
+def test_a_published_file_of_splits_tells_training_from_test(table: Path, tmp_path: Path) -> None:
+    images = [f"{number}.png" for number in range(6)]
+    orders = np.array([[2, 5, 1, 4, 6, 3], [1, 2, 3, 4, 5, 6]])  # as MATLAB has them: an order a row
+    file = tmp_path / "published.mat"
+    contents = np.arange(1.0, 7.0)[None]
+    write_matlab(file, im_names=cells(images), index=orders.astype(float), ref_ids=contents)
+    for rows, wanted in {":test": "25", ":train": "0134", ":test:1": "45", ":train:1": "0123"}.items():
+        assert names(DataSpec("one", str(table), split=f"{file}{rows}")) == {f"{number}.png" for number in wanted}
+    assert len(open_rated(table, splits=[str(file)])) == 2
+    with pytest.raises(ValueError, match=r"holds the splits 0 to 1, got 2"):
+        open_rated(table, splits=[f"{file}:test:2"])
+    with pytest.raises(ValueError, match=r"say which rows of .*published\.mat:train or"):
+        DataSpec("one", str(table), split=str(file))
+    write_matlab(file, im_names=cells(images), quality=contents)
+    with pytest.raises(ValueError, match=r"no index, ref_ids; it holds im_names, quality, and a file of splits has"):
+        open_rated(table, splits=[str(file)])
+    write_matlab(file, im_names=cells(images[:4]), index=orders.astype(float), ref_ids=contents)
+    with pytest.raises(ValueError, match="4 names for 6 contents"):
+        open_rated(table, splits=[str(file)])
+    file.write_text("image,score")
+    with pytest.raises(ValueError, match="cannot be read as a MATLAB file of splits"):
+        open_rated(table, splits=[str(file)])
+
+
+def test_a_file_of_splits_that_matlab_writes_since_version_7_3_is_hdf5(table: Path, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed (extra train)")
+    file = tmp_path / "published.mat"
+    with h5py.File(file, "w", userblock_size=512) as held:
+        texts = [np.frombuffer(f"{number}.png".encode("utf-16-le"), "<u2")[:, None] for number in range(6)]
+        kept = [held.create_dataset(f"#refs#/{number}", data=text).ref for number, text in enumerate(texts)]
+        held.create_dataset("im_names", data=[kept], dtype=h5py.ref_dtype)
+        held["index"], held["ref_ids"] = np.array([[2.0, 5, 1, 4, 6, 3]]).T, np.arange(1.0, 7.0)[None]
+    with file.open("r+b") as head:  # HDF5 leaves room for MATLAB's own first lines
+        head.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+    assert names(DataSpec("one", str(table), split=f"{file}:test")) == {"2.png", "5.png"}
+    with h5py.File(file, "r+") as held:
+        del held["index"]
+    with pytest.raises(ValueError, match="no index; it holds"):
+        open_rated(table, splits=[str(file)])
 
 
 def test_a_published_split_may_be_by_image(table: Path, tmp_path: Path) -> None:

@@ -98,6 +98,21 @@ def test_the_number_of_levels_follows_from_range_and_interval() -> None:
         build_task(read_recipe("pmt_iqa_bid", ["scorer.size=tiny", "start=[]", "scorer.options.levels=5"]))
 
 
+@pytest.mark.parametrize("ablation", ["resnet_only", "multi_scale_only", "fixed_weights"])
+def test_an_ablation_learns_as_many_parameters_as_the_whole_model(ablation: str) -> None:
+    def learning(*changes: str) -> int:
+        task = build_task(read_recipe("pmt_iqa_bid", ["scorer.size=tiny", "start=[]", *changes]))
+        task.configure(0)
+        dead = 3 * task.scorer.config.width * task.scorer.config.score_hidden[0] if "resnet_only" in changes[0] else 0
+        return sum(value.numel() for value in task.parameters() if value.requires_grad) - dead
+
+    whole, chosen = learning("options.ablation=none"), f"options.ablation={ablation}"
+    assert learning(chosen) == pytest.approx(whole, rel=1e-4)
+    if ablation != "fixed_weights":
+        assert learning(chosen, "options.match_widths=false") < whole
+        assert learning(chosen, "scorer.options.score_hidden=[8,8,8]") < whole
+
+
 def test_model_iv_learns_without_a_rectifier() -> None:
     pytest.importorskip("open_clip")
     task = build_task(read_recipe("sr_iqa_model_iv", ["scorer.size=tiny", "start=[]"]))

@@ -15,6 +15,7 @@ from iqaloss.data.layouts.record import FileIndex, Layout, ScoreTable
 from iqaloss.data.library import Library
 from iqaloss.data.manifest import Manifest
 from iqaloss.data.rows import assemble
+from iqaloss.data.split_files import is_split_file
 from iqaloss.data.tables import Table, read_table
 from iqaloss.data.text_tables import to_float, to_floats
 
@@ -99,12 +100,13 @@ def read_layout(
     layout, root, library = get_layout(name), Path(folder), library or Library()
     if not root.is_dir():
         raise FileNotFoundError(f"no such folder: {root}")
-    if splits is not None:
+    named = None if splits is not None and any(map(is_split_file, splits)) else splits  # a file names rows of any table
+    if named is not None:
         known = [table.split for table in layout.tables if table.split is not None]
-        for split in splits if known else ():
+        for split in named if known else ():
             if split not in known:
                 raise ValueError(f"{name}: {unknown_name('split', split, known)}")
-    found = layout.find_tables(root, splits)
+    found = layout.find_tables(root, named)
     if not found:
         looked = "; ".join(pattern for table in layout.tables for pattern in table.patterns)
         raise FileNotFoundError(f"{root} does not hold {layout.title}: none of these is there: {looked}")

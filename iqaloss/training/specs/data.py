@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from iqaloss._errors import check_choice, check_number
 from iqaloss.data.dataset import Transform
 from iqaloss.data.scales import Scale
+from iqaloss.data.split_files import names_no_rows
 
 DRAWS = ("all", "one")
 SPLIT_BY = ("group", "image")
@@ -22,7 +23,8 @@ class DataSpec:
         data: A table, the folder of a set as it was published, or a folder that holds one table beside its images.
         images: Folder of a table's images; the table's folder by default.
         layout: Name of the folder's layout; recognised by its files by default.
-        split: Official split to take, or a ``.txt`` file with the names of its images; all rows by default.
+        split: Official split to take, or a file of splits: ``test.txt``, the names of its images, or
+            ``AGIQA-1K.mat:train`` (see :func:`iqaloss.data.split_files.listed_names`); all rows by default.
         shares: Name to share of the rows, for a split by content group that the package makes.
         share: Which of the shares to take.
         split_seed: Another seed, another split.
@@ -70,6 +72,8 @@ class DataSpec:
         if self.share is not None:
             check_choice("share", self.share, self.shares)
         check_choice("split_by", self.split_by, SPLIT_BY)
+        if self.split is not None and names_no_rows(self.split):
+            raise ValueError(f"{self.name}: say which rows of {self.split}: {self.split}:train or {self.split}:test")
         check_number(f"batch_size of {self.name}", self.batch_size, least=1)
         check_number(f"limit of {self.name}", self.limit, least=1)
         check_number(f"split_seed of {self.name}", self.split_seed, least=0)

@@ -9,9 +9,11 @@ import torch
 from einops import repeat
 from torch import nn
 
+from iqaloss._configs import changed
 from iqaloss._errors import check_choice
 from iqaloss.scorers.base import Request, Scorer
 from iqaloss.scorers.pmt_iqa.model import PMTIQA
+from iqaloss.scorers.registry import entry
 from iqaloss.training.objectives import level_cross_entropy, quality_levels
 from iqaloss.training.objectives.levels import level_count
 from iqaloss.training.schedules import PMT_FIXED, progressive_weights
@@ -26,8 +28,10 @@ from iqaloss.training.tasks.base import (
     mean_crops,
     register_task,
 )
+from iqaloss.training.tasks.pmt_widths import matched_hidden, stage_channels
 
 ABLATIONS = ("none", "resnet_only", "multi_scale_only", "fixed_weights")
+WITHOUT_LEVELS = ("resnet_only", "multi_scale_only")
 _LEVELS = "levels"
 
 
@@ -45,6 +49,8 @@ class PMTOptions:
         level_rule: How scores become levels: ``"floor"`` or ``"round"``.
         ablation: ``"resnet_only"`` (the last scale alone, no levels), ``"multi_scale_only"`` (no levels),
             ``"fixed_weights"`` (levels with the fixed weights), or ``"none"``.
+        match_widths: Whether an ablation's score head is widened until as many parameters learn as in the whole model,
+            as in the paper; the released form stays as it is.
         fresh_optimizer: Whether the optimiser forgets its moments after each epoch, as the released code does.
     """
 
@@ -54,6 +60,7 @@ class PMTOptions:
     interval: float | None = None
     level_rule: str = "floor"
     ablation: str = "none"
+    match_widths: bool = True
     fresh_optimizer: bool = False
 
     def __post_init__(self) -> None:
@@ -84,7 +91,21 @@ class PMTTask(Task):
 
     @classmethod
     def scorer_options(cls, recipe: Recipe) -> dict[str, Any]:
-        """The number of levels follows from the range of the scores and the interval (Eq. 3)."""
+        """Levels follow from the range of the scores and the interval (Eq. 3), hidden widths from the ablation."""
+        found = cls._levels(recipe)
+        scales = {"resnet_only": 1, "multi_scale_only": 4}.get(recipe.options.ablation)
+        given = recipe.scorer.weights is not None or "score_hidden" in recipe.scorer.options
+        if scales is None or given or not recipe.options.match_widths:
+            return found
+        item = entry(recipe.scorer.name)
+        config = changed(item.tiny if recipe.scorer.size == "tiny" else item.config, found, "task")
+        config = changed(config, recipe.scorer.options, "recipe.scorer.options")
+        if config.variant != "paper":
+            return found
+        return {**found, "score_hidden": matched_hidden(config, stage_channels(config.trunk), scales)}
+
+    @staticmethod
+    def _levels(recipe: Recipe) -> dict[str, Any]:
         interval = recipe.options.interval
         if interval is None:
             return {}
@@ -102,6 +123,8 @@ class PMTTask(Task):
     def configure(self, step: int) -> None:
         """Everything learns; silenced scales do not, and neither does a level head without a loss."""
         self.scorer.requires_grad_(True)
+        if self.options.ablation in WITHOUT_LEVELS:
+            cast(Any, self.scorer).heads.classify.requires_grad_(False)
         if self.options.ablation == "resnet_only":
             for scale in cast(Any, self.scorer).scales[:-1]:
                 scale.requires_grad_(False)
@@ -113,7 +136,7 @@ class PMTTask(Task):
     def weights(self, state: TrainState) -> tuple[float, float]:
         """Returns the weights of score and levels."""
         options = self.options
-        if options.ablation in ("resnet_only", "multi_scale_only"):
+        if options.ablation in WITHOUT_LEVELS:
             return 1.0, 0.0
         if options.ablation == "fixed_weights" or options.schedule == "fixed":
             return options.fixed

@@ -92,7 +92,7 @@ def evaluate(
 
     if not data and not run:
         raise ValueError("name what to measure on: --data TABLE, or --run FOLDER of a training")
-    data, own = data or [], held_out_sets(run or (), skip_bad)
+    data, own = data or [], held_out_sets(run or (), skip_bad, dimension)
     if weights is None and run and len(run) == 1:
         weights = [str(kept_scorer(run[0]))] * len(scorers)
     _same_number("--images", images, data, "--data")

@@ -21,6 +21,9 @@ def finetune(
     batch_size: options.StepSize = 16,
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-5,
     crop: Annotated[int, typer.Option(help="Side of the random crops.")] = 224,
+    split_by: Annotated[
+        str, typer.Option(help="table: its split column decides, where it has one; group or image: all rows are split.")
+    ] = "table",
     lower_is_better: options.LowerIsBetter = False,
     score_column: options.ScoreColumn = None,
     tokenizer: options.Tokenizer = None,
@@ -57,6 +60,7 @@ def finetune(
         skip_bad=skip_bad,
         tokenizer=tokenizer,
         prompts=prompts,
+        split_by=split_by,
         changes=change or (),
     )
     fit(recipe, out or Path("runs") / f"{scorer}_{data.stem}", resume, device, quiet)

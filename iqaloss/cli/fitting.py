@@ -31,8 +31,8 @@ def fit(recipe: Recipe, out: Path, resume: bool, device: str | None, quiet: bool
     first = Ranks.from_environment().rank == 0
     trainer = trainer_of(recipe, out, resume, device, quiet)
     if first:
-        for taken in trainer.datasets.taken():
-            say(taken, err=True)
+        for said in (*trainer.datasets.taken(), *trainer.datasets.own_splits(), trainer.task.learning()):
+            say(said, err=True)
         for name, count in trainer.datasets.skipped().items():
             if count:
                 say(f"{name}: went on without {count} bad rows")

@@ -20,7 +20,7 @@ class HeldOut:
         name: Its name in the recipe.
         place: The folder of the training.
         manifest: Its rows.
-        dimension: The dimension that it validates; None for the overall score.
+        dimension: The dimension that is compared; None for the overall score.
     """
 
     name: str
@@ -29,12 +29,13 @@ class HeldOut:
     dimension: str | None
 
 
-def held_out_sets(runs: Sequence[Path], skip_bad: bool = False) -> list[HeldOut]:
+def held_out_sets(runs: Sequence[Path], skip_bad: bool = False, dimension: str | None = None) -> list[HeldOut]:
     """Returns the rows that the recipes of some trainings held out.
 
     Args:
         runs: Folders of trainings.
         skip_bad: Whether bad rows are left out.
+        dimension: What to compare with where a recipe validates the overall score.
 
     Raises:
         FileNotFoundError: If a folder holds no training.
@@ -54,8 +55,8 @@ def held_out_sets(runs: Sequence[Path], skip_bad: bool = False) -> list[HeldOut]
             raise ValueError(f"--run {place}: its recipe held no rows out")
         for spec in recipe.data.validation:
             spec = replace(spec, skip_bad=spec.skip_bad or skip_bad)
-            dimension = None if spec.target == SCORE else spec.target
-            found.append(HeldOut(spec.name, place, load_manifest(spec), dimension))
+            validated = dimension if spec.target == SCORE else spec.target
+            found.append(HeldOut(spec.name, place, load_manifest(spec), validated))
     return found
 
 

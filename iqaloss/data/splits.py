@@ -76,6 +76,45 @@ def split_manifest(manifest: Manifest, fractions: Mapping[str, float], seed: int
     return {name: manifest.subset(rows) for name, rows in split_rows(named, fractions, seed).items()}
 
 
+ROLES: Mapping[str, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+"""What a row is for, to the names that tables give it."""
+
+
+def own_shares(manifest: Manifest, fractions: Mapping[str, float], seed: int | str = 0) -> dict[str, Manifest]:
+    """Returns the training and validation rows of a manifest's own split; of one without, those of a split by content.
+
+    Test rows are left alone. Where no rows are for validation, they are split off the training rows.
+
+    Args:
+        manifest: The rows.
+        fractions: How much ``"train"`` and ``"val"`` get of what has to be split.
+        seed: Seed of that split.
+
+    Raises:
+        ValueError: If a name of the split is unknown, or no rows are for training.
+    """
+    if manifest.splits is None:
+        return split_manifest(manifest, fractions, seed)
+    rows: dict[str, list[int]] = {}
+    role_of = {name: role for role, names in ROLES.items() for name in names}
+    for row, split in enumerate(manifest.splits):
+        rows.setdefault(role_of.get(split.strip().lower(), split), []).append(row)
+    if not set(rows) <= set(ROLES) or "train" not in rows:
+        raise ValueError(
+            f"{manifest.name}: its split column holds {', '.join(sorted(map(repr, set(manifest.splits))))}, where "
+            f"train is needed and {', '.join(sorted(set(role_of) - {'train'}))} are known; split_by=group "
+            "(--split-by group) does not look at it"
+        )
+    train = manifest.subset(rows["train"])
+    if "val" not in rows:
+        return split_manifest(train, fractions, seed)
+    return {"train": train, "val": manifest.subset(rows["val"])}
+
+
 def folds(groups: Sequence[str], count: int, seed: int | str = 0) -> list[list[int]]:
     """Returns ``count`` disjoint sets of rows, together all rows, for cross-validation by group.
 

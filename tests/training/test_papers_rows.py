@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from iqaloss.training.engine.building import build_task
 from iqaloss.training.engine.data import load_manifest
 from iqaloss.training.engine.validation import bettered
 from iqaloss.training.recipes import finetune_recipe, read_recipe
+from iqaloss.training.recipes.files import recipe_from
 from iqaloss.training.specs.data import DataSpec
 from iqaloss.training.state import TrainState
 from testing.published_copies import cells, write_matlab
@@ -107,10 +109,130 @@ def test_a_fine_tuning_learns_from_the_prompts_that_it_is_given(table: Path, tmp
         load_manifest(finetune_recipe("moe-agiqa", table, prompts=str(prompts)).data.train[0])
 
 
+def with_column(table: Path, name: str, cells: Sequence[str]) -> Path:
+    rows = table.read_text().splitlines()
+    made = table.parent / f"with_{name}_{len(set(cells))}.csv"
+    made.write_text("\n".join(f"{row},{cell}" for row, cell in zip(rows, [name, *cells])) + "\n")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("cells", "train", "held"),
+    [
+        (["train", "train", "train", "val", "val", "test"], "012", "34"),
+        (["Training", "Training", "Training", "Training", "Test", "Test"], "0123", None),
+    ],
+)
+def test_a_fine_tuning_keeps_to_the_split_of_its_table(
+    table: Path, cells: list[str], train: str, held: str | None
+) -> None:
+    data = finetune_recipe("mdiqa-mobile", with_column(table, "split", cells), validation=0.25).data
+    found = names(data.train[0]), names(data.validation[0])
+    if held is None:  # then validation comes out of the training rows, and the test rows are left alone
+        assert (found[0] | found[1], len(found[1])) == ({f"{number}.png" for number in train}, 1)
+    else:
+        assert found == tuple({f"{number}.png" for number in rows} for rows in (train, held))
+    anew = finetune_recipe("mdiqa-mobile", with_column(table, "split", cells), split_by="group").data
+    assert len(names(anew.train[0]) | names(anew.validation[0])) == 6
+
+
+def test_a_split_column_that_nobody_understands_is_refused_with_the_way_out(table: Path) -> None:
+    data = finetune_recipe("mdiqa-mobile", with_column(table, "set", ["a", "b", "c", "a", "b", "c"])).data
+    with pytest.raises(ValueError, match=r"holds 'a', 'b', 'c', where train is needed .*--split-by group"):
+        load_manifest(data.train[0])
+
+
+def learning(scorer: str, **dimensions: tuple[str, ...]) -> set[str]:
+    values = small_recipe(Path("scores.csv"))
+    values["scorer"] = {"name": scorer, "size": "tiny"}
+    task = build_task(recipe_from(values), dimensions)
+    return {name.removeprefix("scorer.") for name, value in task.named_parameters() if value.requires_grad}
+
+
+@pytest.mark.parametrize(
+    ("scorer", "learns", "stays"),
+    [
+        (
+            "mdiqa-mobile",
+            ("branches.technical.heads", "fuse."),
+            ("branches.technical.backbone.trunk", "statistics.dim"),
+        ),
+        ("mdiqa", ("fuse.", "weighting."), ("branches.", "clip.visual")),
+        ("lar-iqa", ("branches.authentic.trunk",), ()),
+        ("pmt-iqa", ("trunk.", "heads."), ()),
+        ("moe-agiqa", ("fusion.", "semantic.text.layers.1."), ("visual.", "prior.", "semantic.reward")),
+        ("sr-iqa", ("rectifier.",), ("clip.",)),
+    ],
+)
+def test_a_fine_tuning_keeps_frozen_what_the_scorers_own_recipe_does(
+    scorer: str, learns: tuple[str, ...], stays: tuple[str, ...]
+) -> None:
+    if scorer in ("mdiqa", "sr-iqa"):
+        pytest.importorskip("open_clip")
+    found = learning(scorer)
+    assert all(any(name.startswith(start) for name in found) for start in learns)
+    assert [name for name in found if name.startswith(stays or ("nothing",))] == []
+
+
+def test_a_dimension_that_is_taught_has_a_head_that_learns() -> None:
+    pytest.importorskip("open_clip")
+    found = {name for name in learning("mdiqa", rated=("sharpness",)) if name.startswith("branches.")}
+    assert found
+    assert all(name.startswith("branches.technical.heads.sharpness.") for name in found)
+
+
+def test_a_fine_tuning_learns_the_dimensions_of_its_table_and_says_so(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for package in ("typer", "rich", "accelerate"):
+        pytest.importorskip(package)
+    from iqaloss.cli import main
+
+    rows = [line.split(",") for line in table.read_text().splitlines()]
+    column = rows[0].index("noisiness")
+    rows[2][column] = rows[3][column] = ""  # nobody said
+    (table.parent / "holes.csv").write_text("\n".join(map(",".join, rows)) + "\n")
+    run, small = (
+        tmp_path / "run",
+        ["--set", "scorer.size=tiny", "--weights", "none", "--crop", "64", "--batch-size", "4"],
+    )
+    words = [
+        "--data",
+        str(table.parent / "holes.csv"),
+        "--out",
+        str(run),
+        "--device",
+        "cpu",
+        "--quiet",
+        "--epochs",
+        "1",
+    ]
+    assert main(["finetune", "mdiqa-mobile", *words, *small, "--validation", "0.34"]) == 0
+    said = capsys.readouterr().err
+    assert "trains branches (in part), weighting, local, statistics (in part), fuse" in said
+    assert "from the score and brightness, colorfulness, contrast, noisiness, sharpness" in said
+    held = ["evaluate", "mdiqa-mobile", "--run", str(run), "--json", "--bootstrap", "0"]
+    assert main([*held, "--dimension", "sharpness"]) == 0
+    assert json.loads(capsys.readouterr().out)["n"] == 2
+
+
+def test_a_dimension_teaches_by_the_images_that_have_a_score_of_it(table: Path) -> None:
+    values = small_recipe(table)
+    values["data"]["train"][0]["dimensions"] = ["sharpness", "noisiness"]
+    task = build_task(recipe_from(values), {"rated": ("sharpness", "noisiness")})
+    nan = float("nan")
+    batch = {"image": torch.rand(3, 3, 64, 64), "score": torch.tensor([0.0, 0.5, 1.0])}
+    batch |= {"target sharpness": torch.tensor([0.0, nan, 1.0]), "target noisiness": torch.tensor([nan, nan, 1.0])}
+    predicted, targets = task.predict("rated", batch), task.targets("rated", batch)
+    terms = task.losses("rated", predicted, targets, TrainState())
+    assert set(terms) == {"nin", "mse", "sharpness nin", "sharpness mse"}
+    off = (predicted["sharpness"] - targets["sharpness"])[[0, 2]]
+    torch.testing.assert_close(terms["sharpness mse"], off.square().mean())
+
+
 def test_the_best_file_of_each_head_is_kept_beside_the_best_mean(table: Path, tmp_path: Path) -> None:
     pytest.importorskip("accelerate", reason="accelerate is not installed (extra train)")
     from iqaloss.training.engine.trainer import Trainer
-    from iqaloss.training.recipes.files import recipe_from
 
     values = small_recipe(table, keep_each=True)
     Trainer(recipe_from(values), tmp_path / "run", bar=False, cpu=True).fit()

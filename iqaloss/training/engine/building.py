@@ -22,8 +22,13 @@ from iqaloss.training.tasks.base import Task
 _COUNTER = "num_batches_tracked"
 
 
-def build_task(recipe: Recipe) -> Task:
-    """Builds the scorer of a recipe, gives it its starting weights, and hands it to the recipe's task."""
+def build_task(recipe: Recipe, dimensions: Mapping[str, tuple[str, ...]] | None = None) -> Task:
+    """Builds the scorer of a recipe, gives it its starting weights, and hands it to the recipe's task.
+
+    Args:
+        recipe: The recipe.
+        dimensions: Data set to the dimensions of which it has a column, beside what it teaches anyway.
+    """
     recipe = checked(recipe)
     cls = task_class(recipe.task)
     scorer = build_scorer(recipe, cls.scorer_options(recipe))
@@ -37,7 +42,9 @@ def build_task(recipe: Recipe) -> Task:
                 module.p = recipe.run.dropout
             elif isinstance(module, nn.MultiheadAttention):
                 module.dropout = recipe.run.dropout
-    return cls(scorer.unfreeze(), recipe)
+    task = cls(scorer.unfreeze(), recipe)
+    task.finds(dimensions or {})
+    return task
 
 
 def build_scorer(recipe: Recipe, options: Mapping[str, Any]) -> Scorer:

@@ -20,8 +20,9 @@ from iqaloss.data.manifest import Manifest
 from iqaloss.data.open import open_rows
 from iqaloss.data.prompts import with_prompts
 from iqaloss.data.scenes import match_scenes
-from iqaloss.data.splits import split_manifest
+from iqaloss.data.splits import own_shares, split_manifest
 from iqaloss.data.text_tables import open_text
+from iqaloss.data.vocabulary import find_column
 from iqaloss.training.engine.sampling import DataPlan, Pick, Shards, mixed_seed
 from iqaloss.training.specs.data import DataSpec, MethodsSpec
 
@@ -47,12 +48,21 @@ class _SeededDataset(ManifestDataset):
 
 
 class RatedImages(Dataset[Item]):
-    """Rated images; ``score`` is the column that is learnt, in [0, 1], and ``draw`` the seed of the draw."""
+    """Rated images; ``score`` is the column that is learnt, in [0, 1], and ``draw`` the seed of the draw.
+
+    For each dimension that is learnt beside it there is ``target <name>``, NaN where the table's cell is empty.
+    """
 
     def __init__(self, manifest: Manifest, spec: DataSpec) -> None:
         self.manifest = manifest
         self.source = _SeededDataset(manifest, spec.transform, targets=(), versions=spec.versions)
         self.targets = torch.from_numpy(manifest.target(spec.target).astype(np.float32))
+        columns = {name: find_column(manifest.dimensions, name) for name in spec.dimensions}
+        self.dimensions = {
+            name: torch.from_numpy(manifest.target(column).astype(np.float32))
+            for name, column in columns.items()
+            if column is not None
+        }
 
     def __len__(self) -> int:
         return len(self.source)
@@ -60,7 +70,8 @@ class RatedImages(Dataset[Item]):
     def __getitem__(self, pick: Pick) -> Item:
         self.source.current = pick.seed
         item = self.source[pick.index]
-        return {**item, "score": self.targets[pick.index], "draw": pick.seed}
+        beside = {f"target {name}": values[pick.index] for name, values in self.dimensions.items()}
+        return {**item, **beside, "score": self.targets[pick.index], "draw": pick.seed}
 
 
 class RankedMethods(Dataset[Item]):
@@ -140,8 +151,9 @@ def load_manifest(spec: DataSpec, library: Library | None = None, least: int = 1
     if spec.prompts is not None:
         manifest = with_prompts(manifest, spec.prompts)
     if spec.share is not None:
-        apart = manifest if spec.split_by == "group" else replace(manifest, groups=None)
-        manifest = split_manifest(apart, spec.shares, spec.split_seed)[spec.share]
+        apart = replace(manifest, groups=None) if spec.split_by == "image" else manifest
+        split = own_shares if spec.split_by == "table" else split_manifest
+        manifest = split(apart, spec.shares, spec.split_seed)[spec.share]
     # Only now: data sets with other targets must split the same rows, or their shares would overlap.
     manifest = _large_enough(manifest.with_target(spec.target, spec.skip_bad), spec, library, least)
     return manifest if spec.limit is None else manifest.subset(range(min(spec.limit, len(manifest))))

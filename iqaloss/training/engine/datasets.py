@@ -75,6 +75,21 @@ class DataSets:
         """Returns which column of each table the human scores are and which end of it is good, each said once."""
         return list(dict.fromkeys(rows.taken for rows in self.manifests().values() if rows.taken))
 
+    def own_splits(self) -> list[str]:
+        """Returns what of a table's own split each set takes, for people."""
+        specs = (*self.recipe.data.train, *self.recipe.data.validation)
+        rows = self.manifests()
+        found = {spec.name: rows[spec.name] for spec in specs if spec.split_by == "table"}
+        return [
+            f"{name}: {len(rows)} rows of the table's own split {' and '.join(sorted(set(rows.splits)))}"
+            for name, rows in found.items()
+            if rows.splits is not None
+        ]
+
+    def dimensions(self) -> dict[str, tuple[str, ...]]:
+        """Returns the dimensions of which each training set has a column to learn from."""
+        return {name: tuple(data.dimensions) for name, data in self.train.items() if isinstance(data, RatedImages)}
+
     def manifests(self) -> dict[str, Manifest]:
         """Returns the rows of every rated set, by its name."""
         rated = {name: data.manifest for name, data in self.train.items() if isinstance(data, RatedImages)}

@@ -83,7 +83,7 @@ class Trainer:
         )
 
         seed_everything(recipe.run.seed)
-        self.task: Task = build_task(recipe)
+        self.task: Task = build_task(recipe, self.datasets.dimensions())
         self.task.configure(0)
         self.average = None if recipe.run.ema is None else WeightAverage(self.task, recipe.run.ema)
         optimizer = build_optimizer(self.task, recipe.optimizer)

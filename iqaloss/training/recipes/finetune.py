@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from iqaloss.scorers.registry import entry
 from iqaloss.training.recipes.files import recipe_from
 from iqaloss.training.specs.recipe import Recipe
 
@@ -27,9 +28,12 @@ def finetune_recipe(
     skip_bad: bool = False,
     tokenizer: str | None = None,
     prompts: str | None = None,
+    split_by: str = "table",
     changes: Sequence[str] = (),
 ) -> Recipe:
     """Returns a recipe that fits a scorer to human scores: random crops, NiN and squared error, AdamW.
+
+    Columns of the scorer's dimensions are learnt too. What the scorer's own recipe keeps frozen stays as it is.
 
     Args:
         scorer: A registered name.
@@ -37,7 +41,8 @@ def finetune_recipe(
             holds one table beside its images.
         images: Folder of a table's images.
         weights: What to start from: ``"default"``, a checkpoint or a folder; None for random weights.
-        validation: Share of the images, whole content groups, that chooses the best checkpoint.
+        validation: Share of the images, whole content groups, that chooses the best checkpoint, unless the table says
+            which do.
         epochs: Passes over the data.
         batch_size: Images in one step, over all processes.
         lr: Learning rate.
@@ -48,6 +53,8 @@ def finetune_recipe(
         skip_bad: Whether bad rows are left out.
         tokenizer: A BERT ``vocab.txt`` or its folder, for a scorer that reads prompts; by default its checkpoint's.
         prompts: A prompt for all images, or a table of them, for such a scorer; by default the data's.
+        split_by: ``"table"`` takes the training and validation rows of the table's split column, where it has one;
+            ``"group"`` and ``"image"`` split all rows.
         changes: Changes to the recipe, such as ``"run.ema=0.999"``.
 
     Raises:
@@ -73,6 +80,7 @@ def finetune_recipe(
         skip_bad=skip_bad,
         tokenizer=tokenizer,
         prompts=prompts,
+        split_by=split_by,
     )
     return recipe_from(values, changes, "fine-tuning")
 
@@ -94,10 +102,12 @@ def finetune_values(
     skip_bad: bool = False,
     tokenizer: str | None = None,
     prompts: str | None = None,
+    split_by: str = "group",
 ) -> dict[str, Any]:
-    """Returns the plain values of :func:`finetune_recipe`, which explains them."""
+    """Returns the plain values of :func:`finetune_recipe`, which explains them; here all rows are split by default."""
     if not 0.0 < validation < 1.0:
         raise ValueError(f"validation must be a share inside (0, 1), got {validation}")
+    cropped = {"crop": crop, "random": True, "flip": 0.5, "small": "resize"}
     common: dict[str, Any] = {
         "data": str(data),
         "images": None if images is None else str(images),
@@ -107,15 +117,16 @@ def finetune_values(
         "score_column": score_column,
         "skip_bad": skip_bad,
         "prompts": prompts,
+        "split_by": split_by,
     }
-    cropped = {"crop": crop, "random": True, "flip": 0.5, "small": "resize"}
+    learnt = {"transform": cropped, "dimensions": list(entry(scorer).card.dimensions)}
     return {
         "title": f"{scorer} fitted to {Path(data).name}",
         "scorer": {"name": scorer, "weights": weights},
         "task": "score",
         "options": {"tokenizer": tokenizer},
         "data": {
-            "train": [{**common, "name": "train", "share": "train", "batch_size": batch_size, "transform": cropped}],
+            "train": [{**common, "name": "train", "share": "train", "batch_size": batch_size, **learnt}],
             "validation": [{**common, "name": "validation", "share": "val"}],
         },
         "run": {"epochs": epochs},

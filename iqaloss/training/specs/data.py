@@ -11,7 +11,7 @@ from iqaloss.data.scales import Scale
 from iqaloss.data.split_files import names_no_rows
 
 DRAWS = ("all", "one")
-SPLIT_BY = ("group", "image")
+SPLIT_BY = ("group", "image", "table")
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,11 @@ class DataSpec:
         share: Which of the shares to take.
         split_seed: Another seed, another split.
         split_by: What is kept together in a split that the package makes: ``"group"``, images of one content, or
-            ``"image"``, nothing, as some papers split; a scene may then be on both sides.
+            ``"image"``, nothing, as some papers split; a scene may then be on both sides. ``"table"`` takes the
+            table's own split column instead, where it has one, for the shares ``train`` and ``val``.
         prompts: A prompt for all images, or a table with the columns image and prompt; by default the data's.
         target: ``"score"`` or a dimension: the column that is learnt or validated.
+        dimensions: Dimensions that are learnt from the same images, those that the data have a column of.
         head: Which head of the model learns it, where a task has several.
         scale: What the scores (and dimensions) span, when it is not what the table or layout says.
         lower_is_better: Whether a low score in the table means a good image; by default for a column named ``dmos``.
@@ -55,6 +57,7 @@ class DataSpec:
     split_by: str = "group"
     prompts: str | None = None
     target: str = "score"
+    dimensions: tuple[str, ...] = ()
     head: str | None = None
     scale: Scale | None = None
     lower_is_better: bool | None = None
@@ -74,6 +77,8 @@ class DataSpec:
         check_choice("split_by", self.split_by, SPLIT_BY)
         if self.split is not None and names_no_rows(self.split):
             raise ValueError(f"{self.name}: say which rows of {self.split}: {self.split}:train or {self.split}:test")
+        if self.split_by == "table" and self.shares and set(self.shares) != {"train", "val"}:
+            raise ValueError(f"{self.name}: split_by=table has the shares train and val, got {', '.join(self.shares)}")
         check_number(f"batch_size of {self.name}", self.batch_size, least=1)
         check_number(f"limit of {self.name}", self.limit, least=1)
         check_number(f"split_seed of {self.name}", self.split_seed, least=0)

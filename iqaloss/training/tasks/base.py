@@ -86,6 +86,9 @@ class Task(nn.Module, abc.ABC):
         """Returns why what is saved is no whole scorer yet, for a stage that trains some of it; None for a whole."""
         return None
 
+    def finds(self, dimensions: Mapping[str, tuple[str, ...]]) -> None:
+        """Is told the dimensions of which each data set has a column, before anything is trained."""
+
     def configure(self, step: int) -> None:
         """Sets which parameters learn at a step; over time a parameter may only stop learning."""
 
@@ -121,6 +124,21 @@ class Task(nn.Module, abc.ABC):
     def trained_scorer(self) -> Scorer:
         """Returns the scorer as it is saved."""
         return self.scorer
+
+    def learning(self) -> str:
+        """Returns what of the scorer learns and what stays as it is, in one line."""
+        learns, stays, counts = list[str](), list[str](), [0, 0]
+        for name, module in self.scorer.named_children():
+            sizes = [(value.numel(), value.requires_grad) for value in module.parameters()]
+            on, whole = sum(size for size, learning in sizes if learning), sum(size for size, _ in sizes)
+            counts = [counts[0] + on, counts[1] + whole]
+            if on:
+                learns.append(name if on == whole else f"{name} (in part)")
+            elif whole:
+                stays.append(name)
+        rest = f"; frozen: {', '.join(stays)}" if stays else ""
+        shown = " of ".join(f"{count / 1e6:.4g}" for count in counts)
+        return f"trains {', '.join(learns) or 'nothing of the scorer'}: {shown} million parameters{rest}"
 
     def notes(self, step: int) -> dict[str, str]:
         """Returns what is stored beside the scorer: its recipe, the modules that learnt, why it is no whole one yet."""

@@ -106,11 +106,8 @@ class FusionTask(Task):
 
     def configure(self, step: int) -> None:
         """The fusion learns; the weight branch's batch norms keep statistics and scale."""
-        self.scorer.requires_grad_(True)
-        self.model.branches.requires_grad_(False)
-        _fix_batch_norms(self.model.weighting)
+        fusion_learns(self.model)
         if self.model.clip is not None:
-            self.model.clip.visual.requires_grad_(False)
             self.model.clip.project.requires_grad_(not self.options.reference_behavior)
 
     def train(self, mode: bool = True) -> FusionTask:
@@ -137,6 +134,15 @@ class FusionTask(Task):
     def _weighting_drifts(self, drifts: bool) -> None:
         for layer in batch_norms(self.model.weighting):
             layer.train(drifts)
+
+
+def fusion_learns(model: MDIQA) -> None:
+    """Lets everything learn but the branches, CLIP and the weight branch's batch norms."""
+    model.requires_grad_(True)
+    model.branches.requires_grad_(False)
+    _fix_batch_norms(model.weighting)
+    if model.clip is not None:
+        model.clip.visual.requires_grad_(False)
 
 
 def _fix_batch_norms(module: nn.Module) -> None:

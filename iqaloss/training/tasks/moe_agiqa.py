@@ -75,6 +75,14 @@ def freeze_share(module: nn.Module, blocks: str, depth: int, rate: float) -> Non
             return
 
 
+def quality_learns(model: MoEAGIQA, fixed_rate: float) -> None:
+    """Lets fusion, experts and the later blocks of BLIP learn, and neither of the visual transformers."""
+    model.requires_grad_(False)
+    model.fusion.requires_grad_(True)
+    freeze_share(model.semantic.vision, "blocks", model.config.vision.depth, fixed_rate)
+    freeze_share(model.semantic.text, "layers", len(cast(Any, model.semantic.text).layers), fixed_rate)
+
+
 class _Official(Task):
     """Starts from ImageReward's file and from timm's weights, under their own names."""
 
@@ -166,12 +174,9 @@ class FinetuneTask(_Official):
 
     def configure(self, step: int) -> None:
         """Fusion and experts learn, and BLIP's later blocks; ImageReward's head and both visual networks do not."""
-        model, rate = cast(MoEAGIQA, self.scorer), self.options.fixed_rate
-        model.requires_grad_(False)
-        model.fusion.requires_grad_(True)
-        if "sean" not in self.options.without:
-            freeze_share(model.semantic.vision, "blocks", model.config.vision.depth, rate)
-            freeze_share(model.semantic.text, "layers", len(cast(Any, model.semantic.text).layers), rate)
+        quality_learns(cast(MoEAGIQA, self.scorer), self.options.fixed_rate)
+        if "sean" in self.options.without:
+            cast(MoEAGIQA, self.scorer).semantic.requires_grad_(False)
         for parameter in self.silent:
             parameter.requires_grad_(False)
 

@@ -113,14 +113,3 @@ def own_shares(manifest: Manifest, fractions: Mapping[str, float], seed: int | s
     if "val" not in rows:
         return split_manifest(train, fractions, seed)
     return {"train": train, "val": manifest.subset(rows["val"])}
-
-
-def folds(groups: Sequence[str], count: int, seed: int | str = 0) -> list[list[int]]:
-    """Returns ``count`` disjoint sets of rows, together all rows, for cross-validation by group.
-
-    Example:
-        >>> sorted(sum(folds(["a", "b", "c", "c"], 2), []))
-        [0, 1, 2, 3]
-    """
-    shares = split_rows(groups, {str(fold): 1.0 / count for fold in range(count)}, seed)
-    return list(shares.values())

@@ -68,18 +68,6 @@ def line_power(images: Tensor) -> Tensor:
     return torch.stack([rise[:, y, x] for y, x in places], dim=1).float()
 
 
-def pattern_power(images: Tensor) -> Tensor:
-    """Returns the power ``[B]`` of the strongest periodic pattern of 2 or 4 pixels over its neighbours, in dB.
-
-    Example:
-        >>> stripes = torch.full((1, 3, 64, 64), 0.5)
-        >>> stripes[..., ::2] += 0.02
-        >>> bool(pattern_power(stripes) > 20)
-        True
-    """
-    return line_power(images).amax(dim=1)
-
-
 def pattern_rise(restored: Tensor, original: Tensor) -> Tensor:
     """Returns how much a pattern grew from the original to the restored image ``[B]``, in dB, at the worst line.
 

@@ -138,6 +138,18 @@ def test_select_writes_the_pairs_and_measures_once(
     assert list(rows[0]) == ["image", "first", "second", "order", "distance", "semantic"]
 
 
+def test_a_judge_may_tell_outputs_apart_in_the_scorers_place(
+    folders: list[Path], weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pairs.csv"
+    words = ["rank", "select", *map(str, folders), "--weights", weights, "--out", str(out), "--count", "1"]
+    assert main([*words, "--distance", "psnr_y"]) == 0
+    assert all(float(row["distance"]) < 0 for row in csv.DictReader(out.open()))  # decibels, turned round
+    capsys.readouterr()
+    assert main([*words, "--distance", "distz"]) == 2
+    assert "did you mean 'dists'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -187,17 +187,6 @@ def test_level_cross_entropy_takes_probabilities() -> None:
     torch.testing.assert_close(hard, soft)
 
 
-def test_earth_movers_distance_grows_with_the_distance() -> None:
-    here = torch.eye(5)[:1].requires_grad_()
-    distances = [objectives.earth_movers_distance(here, torch.eye(5)[k : k + 1]) for k in range(5)]
-    values = [value.item() for value in distances]
-    assert values == sorted(values)
-    assert values[0] == pytest.approx(0.0, abs=1e-6)
-    distances[0].backward()
-    assert here.grad is not None
-    assert torch.isfinite(here.grad).all()
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -209,7 +198,6 @@ def test_earth_movers_distance_grows_with_the_distance() -> None:
         (lambda: objectives.vote_preferences(torch.rand(3)), "images, people"),
         (lambda: objectives.quality_levels(torch.rand(3), 0), "levels >= 1"),
         (lambda: objectives.level_cross_entropy(torch.rand(2, 3), torch.zeros(3).long()), "logits"),
-        (lambda: objectives.earth_movers_distance(torch.rand(2, 3), torch.rand(2, 4)), "two distributions"),
         (lambda: schedules.progressive_weights(30, 30), r"0..29"),
         (lambda: schedules.warmup_cosine(0, warmup=5, horizon=5), "warmup < horizon"),
     ],

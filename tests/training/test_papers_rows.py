@@ -14,8 +14,9 @@ from iqaloss.data.open import open_rated
 from iqaloss.scorers.base import Request
 from iqaloss.scorers.factory import create_tiny
 from iqaloss.training.engine.building import build_task
-from iqaloss.training.engine.data import load_manifest
+from iqaloss.training.engine.data import RatedImages, load_manifest
 from iqaloss.training.engine.validation import bettered
+from iqaloss.training.objectives import fidelity, vote_preferences
 from iqaloss.training.recipes import finetune_recipe, read_recipe
 from iqaloss.training.recipes.files import recipe_from
 from iqaloss.training.specs.data import DataSpec
@@ -228,6 +229,25 @@ def test_a_dimension_teaches_by_the_images_that_have_a_score_of_it(table: Path) 
     assert set(terms) == {"nin", "mse", "sharpness nin", "sharpness mse"}
     off = (predicted["sharpness"] - targets["sharpness"])[[0, 2]]
     torch.testing.assert_close(terms["sharpness mse"], off.square().mean())
+
+
+def test_pairs_are_taught_by_the_share_of_those_who_prefer_one(table: Path, tmp_path: Path) -> None:
+    values = small_recipe(table, steps=1)
+    values["data"]["train"][0].update(votes=["score", "sharpness", "noisiness"], score_column="score", batch_size=6)
+    values["losses"] = {"fidelity": 1.0, "mse": 1.0}
+    recipe = recipe_from(values)
+    data = RatedImages(load_manifest(recipe.data.train[0]), recipe.data.train[0])
+    assert data.votes is not None
+    assert torch.equal(data.votes[:, 0], data.targets)
+    task, score = build_task(recipe), torch.rand(6)
+    targets = task.targets("rated", {"score": data.targets, "votes": data.votes})
+    (name, value), *others = task.losses("rated", {"score": score}, targets, TrainState()).items()
+    wanted = fidelity(score, prefer=vote_preferences(data.votes), link="paper")
+    assert (name, others) == ("fidelity", [])
+    torch.testing.assert_close(value, wanted)
+    values["losses"] = {"mse": 1.0}
+    with pytest.raises(ValueError, match="votes teach by fidelity or fidelity_released, got the losses mse"):
+        build_task(recipe_from(values))
 
 
 def test_the_best_file_of_each_head_is_kept_beside_the_best_mean(table: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,10 @@ def select(
     diversity: Annotated[float, typer.Option(help="lambda: weight of the distance to what is chosen already.")] = 0.1,
     scorer: Annotated[str, typer.Option(help="The scorer whose features measure both distances.")] = "mdiqa-mobile",
     weights: Weights = None,
+    distance: Annotated[
+        str | None, typer.Option(help="Judge that tells outputs apart in the scorer's place: dists, lpips_vgg, ...")
+    ] = None,
+    panel: Annotated[Path | None, typer.Option(help="Folder of the judge's weights; else they are downloaded.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder of computed distances; beside --out by default.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
 ) -> None:
@@ -31,16 +36,21 @@ def select(
     """
     from iqaloss import IQALoss
     from iqaloss._errors import check_device
+    from iqaloss.evaluation.panel import load_panel
     from iqaloss.evaluation.scoring.score_files import fingerprint
     from iqaloss.ranking import selection
 
     named = by_method(folders)
     outputs = selection.find_outputs(named, inputs)
     loss = IQALoss(load_scorer(scorer, weights), "fr").to(check_device(device))
+    apart, label = selection.by_features(loss), f"{scorer} {fingerprint(loss.scorer)}"
+    if distance is not None:
+        judges = load_panel([distance], panel, device)
+        apart, label = selection.by_pairs(partial(judges.distance, distance)), f"{distance}, {label}"
     with counted("distances", shown=True, total=len(outputs.names)) as advance:
         distances, described = selection.measure(
-            outputs, selection.by_features(loss), selection.describe_by(loss), cache or out.with_suffix(".cache"),
-            label=f"{scorer} {fingerprint(loss.scorer)}", device=device, progress=advance,
+            outputs, apart, selection.describe_by(loss), cache or out.with_suffix(".cache"), label=label,
+            device=device, progress=advance,
         )  # fmt: skip
     write(out, rows := list(selection.select(outputs, distances, described, count, diversity)))
     typer.echo(f"{len(rows)} pairs of {len(named)} methods on {len(outputs.names)} pictures are in {out}")

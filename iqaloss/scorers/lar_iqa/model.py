@@ -155,10 +155,6 @@ class LARIQA(Scorer):
             output.overall = reduce(scores, "(s b) 1 -> b", "mean", s=len(spaces))
         return output
 
-    def preprocess(self, images: Tensor, branch: str, spaces: Sequence[str], *, pad: bool) -> Tensor:
-        """Returns what a branch's network sees of RGB images in ``[0, 1]``: :meth:`convert`, then :meth:`inputs`."""
-        return self.inputs(self.convert(images, spaces), branch, pad=pad)
-
     def convert(self, images: Tensor, spaces: Sequence[str]) -> Tensor:
         """Returns RGB images in the colour spaces, ``[S * B, 3, H, W]``, space by space, at least in float32."""
         wide = images if images.dtype == torch.float64 else images.float()

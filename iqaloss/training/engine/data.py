@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from iqaloss._errors import unknown_name
 from iqaloss.data.dataset import ManifestDataset, Transform, collate, open_image
 from iqaloss.data.library import Library
-from iqaloss.data.manifest import Manifest
+from iqaloss.data.manifest import SCORE, Manifest
 from iqaloss.data.open import open_rows
 from iqaloss.data.prompts import with_prompts
 from iqaloss.data.scenes import match_scenes
@@ -50,7 +50,8 @@ class _SeededDataset(ManifestDataset):
 class RatedImages(Dataset[Item]):
     """Rated images; ``score`` is the column that is learnt, in [0, 1], and ``draw`` the seed of the draw.
 
-    For each dimension that is learnt beside it there is ``target <name>``, NaN where the table's cell is empty.
+    For each dimension that is learnt beside it there is ``target <name>``, NaN where the table's cell is empty; where
+    several people or models vote, ``votes``, the score of each.
     """
 
     def __init__(self, manifest: Manifest, spec: DataSpec) -> None:
@@ -63,6 +64,8 @@ class RatedImages(Dataset[Item]):
             for name, column in columns.items()
             if column is not None
         }
+        each = [manifest.target(SCORE if name == spec.score_column else name) for name in spec.votes]
+        self.votes = torch.from_numpy(np.stack(each, 1).astype(np.float32)) if each else None
 
     def __len__(self) -> int:
         return len(self.source)
@@ -71,6 +74,7 @@ class RatedImages(Dataset[Item]):
         self.source.current = pick.seed
         item = self.source[pick.index]
         beside = {f"target {name}": values[pick.index] for name, values in self.dimensions.items()}
+        beside |= {} if self.votes is None else {"votes": self.votes[pick.index]}
         return {**item, **beside, "score": self.targets[pick.index], "draw": pick.seed}
 
 

@@ -6,12 +6,11 @@ finite with finite gradients for a batch of one, tied targets and constant predi
 
 from __future__ import annotations
 
-from iqaloss.training.objectives.levels import earth_movers_distance, level_cross_entropy, quality_levels
+from iqaloss.training.objectives.levels import level_cross_entropy, quality_levels
 from iqaloss.training.objectives.pairs import fidelity, preferences, ranking, vote_preferences
 from iqaloss.training.objectives.scores import l1, mse, norm_in_norm, plcc, plcc_unbiased
 
 __all__ = [
-    "earth_movers_distance",
     "fidelity",
     "l1",
     "level_cross_entropy",

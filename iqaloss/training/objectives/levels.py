@@ -1,4 +1,4 @@
-"""Quality as classes: levels of human scores, and distributions of ratings."""
+"""Quality as classes: levels of human scores."""
 
 from __future__ import annotations
 
@@ -69,24 +69,3 @@ def level_cross_entropy(logits: Tensor, levels: Tensor) -> Tensor:
     if logits.ndim != 2 or levels.shape not in (logits.shape[:1], logits.shape):
         raise ValueError(f"need logits [B, K] and levels [B] or [B, K], got {list(logits.shape)}, {list(levels.shape)}")
     return F.cross_entropy(logits.float(), levels.to(logits.device).detach())
-
-
-def earth_movers_distance(pred: Tensor, target: Tensor, *, r: float = 2.0, eps: float = 1e-12) -> Tensor:
-    r"""Earth mover's distance between rating distributions: :math:`(\frac{1}{K} \sum_k |C_k - \hat C_k|^r)^{1/r}`.
-
-    Args:
-        pred: Predicted probabilities of K ratings, ``[B, K]``, each row with sum 1.
-        target: The human ones.
-        r: The power, 2 for training.
-        eps: Shift under the root that keeps the gradient finite where both agree.
-
-    Talebi and Milanfar, "NIMA: neural image assessment", IEEE TIP 2018, Eq. 1.
-
-    Example:
-        >>> round(earth_movers_distance(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])).item(), 4)
-        0.7071
-    """
-    if pred.ndim != 2 or pred.shape != target.shape:
-        raise ValueError(f"need two distributions [B, K], got {list(pred.shape)} and {list(target.shape)}")
-    gap = (pred.float().cumsum(-1) - target.detach().float().cumsum(-1)).abs()
-    return ((gap.pow(r).mean(-1) + eps).pow(1.0 / r) - eps ** (1.0 / r)).mean()

@@ -34,6 +34,8 @@ class DataSpec:
         prompts: A prompt for all images, or a table with the columns image and prompt; by default the data's.
         target: ``"score"`` or a dimension: the column that is learnt or validated.
         dimensions: Dimensions that are learnt from the same images, those that the data have a column of.
+        votes: Columns of several people's or models' scores: a pair of images is then taught by the share of them who
+            prefer one, as the released code of SR-IQA does with other models. The losses must be fidelity losses.
         head: Which head of the model learns it, where a task has several.
         scale: What the scores (and dimensions) span, when it is not what the table or layout says.
         lower_is_better: Whether a low score in the table means a good image; by default for a column named ``dmos``.
@@ -58,6 +60,7 @@ class DataSpec:
     prompts: str | None = None
     target: str = "score"
     dimensions: tuple[str, ...] = ()
+    votes: tuple[str, ...] = ()
     head: str | None = None
     scale: Scale | None = None
     lower_is_better: bool | None = None

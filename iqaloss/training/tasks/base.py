@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from einops import rearrange, reduce
@@ -21,14 +22,16 @@ Batch = Mapping[str, Any]
 Tensors = dict[str, Tensor]
 T = TypeVar("T", bound="type[Task]")
 
+LINKS = {"fidelity": "paper", "fidelity_released": "released"}
+VOTES = "votes"
+
 OBJECTIVES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "l1": objectives.l1,
     "mse": objectives.mse,
     "nin": objectives.norm_in_norm,
     "plcc": objectives.plcc,
     "plcc_unbiased": objectives.plcc_unbiased,
-    "fidelity": lambda pred, target: objectives.fidelity(pred, target, link="paper"),
-    "fidelity_released": lambda pred, target: objectives.fidelity(pred, target, link="released"),
+    **{name: partial(objectives.fidelity, link=link) for name, link in LINKS.items()},
     "ranking": objectives.ranking,
 }
 """What a recipe's ``losses`` may name: functions of predictions and targets, both ``[B]``."""
@@ -65,6 +68,8 @@ class Task(nn.Module, abc.ABC):
         self.recipe = recipe
         self.options = recipe.options
         self.datasets = {spec.name: spec for spec in (*recipe.data.train, *recipe.data.validation)}
+        if any(spec.votes for spec in recipe.data.train) and not set(LINKS) & set(recipe.losses):
+            raise ValueError(f"votes teach by {' or '.join(LINKS)}, got the losses {', '.join(recipe.losses)}")
 
     @classmethod
     def scorer_options(cls, recipe: Recipe) -> dict[str, Any]:
@@ -106,11 +111,18 @@ class Task(nn.Module, abc.ABC):
 
     def targets(self, dataset: str, batch: Batch) -> Tensors:
         """Returns what the predictions are compared with, each ``[b, ...]``."""
-        return {"score": batch["score"]}
+        return {name: batch[name] for name in ("score", VOTES) if name in batch}
 
     def losses(self, dataset: str, predicted: Tensors, targets: Tensors, state: TrainState) -> Tensors:
         """Returns the weighted terms of a data set for the joined batch of all processes; they add up to its loss."""
         weight = self.datasets[dataset].weight
+        if VOTES in targets:
+            prefer = objectives.vote_preferences(targets[VOTES])
+            return {
+                name: weight * share * objectives.fidelity(predicted["score"], prefer=prefer, link=LINKS[name])
+                for name, share in self.recipe.losses.items()
+                if share and name in LINKS
+            }
         return {
             name: weight * share * OBJECTIVES[name](predicted["score"], targets["score"])
             for name, share in self.recipe.losses.items()

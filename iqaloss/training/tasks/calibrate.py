@@ -66,7 +66,7 @@ class RanksMethods(Task):
 
     def targets(self, dataset: str, batch: Batch) -> Tensors:
         """The human scores, or the methods' ranking repeated for each image."""
-        return {"score": batch["ranks"] if dataset == self.methods.name else batch["score"]}
+        return {"score": batch["ranks"]} if dataset == self.methods.name else super().targets(dataset, batch)
 
     def losses(self, dataset: str, predicted: Tensors, targets: Tensors, state: TrainState) -> Tensors:
         """Pairs of rated images, or pairs of the methods' means (Eq. 4 and 5)."""

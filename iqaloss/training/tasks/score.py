@@ -107,7 +107,7 @@ class ScoreTask(Task):
     def targets(self, dataset: str, batch: Batch) -> Tensors:
         """Returns the human scores, and those of the dimensions."""
         beside = {name: batch[f"target {name}"] for name in self.columns.get(dataset, ())}
-        return {"score": batch["score"], **beside}
+        return {**super().targets(dataset, batch), **beside}
 
     def losses(self, dataset: str, predicted: Tensors, targets: Tensors, state: TrainState) -> Tensors:
         """Adds the same terms for each dimension, over the images that have a score of it."""

@@ -22,7 +22,7 @@ PUBLIC = ("iqaloss", "iqaloss.losses")
 DOORS = {
     "iqaloss.data.open": ("open_images", "open_rated"),
     "iqaloss.evaluation.panel": ("JUDGES", "Judge", "Panel", "load_panel"),
-    "iqaloss.evaluation.patterns": ("line_power", "pattern_power", "pattern_rise", "total_variation"),
+    "iqaloss.evaluation.patterns": ("line_power", "pattern_rise", "total_variation"),
     "iqaloss.losses.registry": ("list_losses", "loss_class", "loss_options", "read_spec", "register_loss"),
     "iqaloss.scorers.base": ("Scorer",),
     "iqaloss.scorers.cards": ("ScorerCard", "WeightFile"),

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from iqaloss._errors import unknown_name
+from iqaloss._errors import shown, unknown_name
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ def parse(kind: type[T], values: Any, where: str) -> T:
         ValueError: For an unknown field (with the nearest valid name), a missing one, or a value of another type.
     """
     if not isinstance(values, Mapping):
-        raise ValueError(f"{where} must be a mapping, got {values!r}")
+        raise ValueError(f"{where} must be a mapping, got {shown(values)}")
     fields = {field.name: field for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
     check_options(values, fields, where, "field")
     hints = typing.get_type_hints(kind)
@@ -52,15 +52,15 @@ def convert(hint: Any, value: Any, where: str) -> Any:
         return value if isinstance(value, typing.cast(type, hint)) else parse(typing.cast(type, hint), value, where)
     if origin is tuple:
         if not isinstance(value, Sequence) or isinstance(value, str):
-            raise ValueError(f"{where} must be a list, got {value!r}")
+            raise ValueError(f"{where} must be a list, got {shown(value)}")
         fixed = len(arguments) == 2 and arguments[1] is Ellipsis
         kinds = [arguments[0]] * len(value) if fixed else list(arguments)
         if len(kinds) != len(value):
-            raise ValueError(f"{where} must be a list of {len(kinds)}, got {value!r}")
+            raise ValueError(f"{where} must be a list of {len(kinds)}, got {shown(value)}")
         return tuple(convert(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(kinds, value)))
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
         if not isinstance(value, Mapping):
-            raise ValueError(f"{where} must be a mapping, got {value!r}")
+            raise ValueError(f"{where} must be a mapping, got {shown(value)}")
         return {str(key): convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     return _convert_plain(hint, value, where)
 
@@ -82,13 +82,13 @@ def _convert_plain(hint: Any, value: Any, where: str) -> Any:
         try:
             number = float(value)  # YAML reads 1e-4 as text
         except (ValueError, OverflowError):
-            raise ValueError(f"{where} must be a number, got {value!r}") from None
+            raise ValueError(f"{where} must be a number, got {shown(value)}") from None
         if not math.isfinite(number):
-            raise ValueError(f"{where} must be a finite number, got {value!r}")
+            raise ValueError(f"{where} must be a finite number, got {shown(value)}")
         return number
     fits = isinstance(value, hint) and not (hint is int and isinstance(value, bool))
     if not fits:
-        raise ValueError(f"{where} must be of type {hint.__name__}, got {value!r}")
+        raise ValueError(f"{where} must be of type {hint.__name__}, got {shown(value)}")
     return value
 
 

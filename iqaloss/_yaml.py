@@ -55,13 +55,20 @@ def parse_yaml(text: str, source: str, *, exponents: bool = False) -> Any:
         if root is None:
             return None
         _measure(root, source, {}, set())
-        return loader.construct_document(root)
+        return _constructed(loader, root, source)
     except yaml.YAMLError as error:
         raise ValueError(f"{source} is not valid YAML: {error}") from error
     except RecursionError:
         raise ValueError(f"{source} is nested too deeply") from None
     finally:
         loader.dispose()
+
+
+def _constructed(loader: Any, root: Any, source: str) -> Any:
+    try:
+        return loader.construct_document(root)
+    except (ValueError, OverflowError, AttributeError) as error:  # a month 13, a number of 5000 digits
+        raise ValueError(f"{source} holds a value that cannot be: {error}") from error
 
 
 def _measure(node: Any, source: str, known: dict[int, int], above: set[int]) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 from iqaloss._aside import aside
 from iqaloss._configs import check_options
+from iqaloss._errors import shown
 from iqaloss.scorers import checkpoints, registry
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.factory import create_scorer, create_tiny
@@ -43,7 +44,7 @@ class ScorerSpec:
         """
         given = {"name": word} if isinstance(word, str) else word
         if not isinstance(given, Mapping) or "name" not in given:
-            raise ValueError(f"scorer must be a registered name or a mapping with name and weights, got {word!r}")
+            raise ValueError(f"scorer must be a registered name or a mapping with name and weights, got {shown(word)}")
         options = {str(key): value for key, value in given.items() if key != "name"}
         config = registry.entry(given["name"]).config
         check_options(options, ("weights", *typing.get_type_hints(type(config))), f"scorer {given['name']}")
@@ -67,7 +68,11 @@ class ScorerSpec:
                 raise ValueError(f"scorer {self.name}: the package lacks its weights, {path}")
         elif self.options["weights"] is None:
             raise ValueError(f"scorer {self.name}: random weights are no judge; name a file or folder")
-        elif not Path(self.options["weights"]).exists():
+        elif not isinstance(self.options["weights"], (str, Path)) or not str(self.options["weights"]):
+            raise ValueError(
+                f"scorer {self.name}: weights must be a file or a folder, got {shown(self.options['weights'])}"
+            )
+        elif not _is_there(self.options["weights"]):
             raise ValueError(f"scorer {self.name}: no weights at {self.options['weights']}")
 
     def build(self) -> Scorer:
@@ -77,6 +82,13 @@ class ScorerSpec:
     def tiny(self) -> Scorer:
         """Returns a small random scorer of the same kind, always the same one, for checks."""
         return _tiny(self.name)
+
+
+def _is_there(path: str | Path) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 @cache

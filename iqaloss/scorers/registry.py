@@ -81,7 +81,7 @@ def _entries() -> dict[str, ScorerEntry]:
 def entry(name: str) -> ScorerEntry:
     """Returns the registry entry of a scorer; raises ``ValueError`` with the nearest name for an unknown one."""
     entries = _entries()
-    if name not in entries:
+    if not isinstance(name, str) or name not in entries:
         raise ValueError(unknown_name("scorer", name, sorted(entries)))
     return entries[name]
 

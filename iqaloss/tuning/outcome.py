@@ -25,8 +25,9 @@ from iqaloss.scorers.factory import create_scorer
 from iqaloss.tuning.balance import Balance, summary
 from iqaloss.tuning.costs import StepCost
 from iqaloss.tuning.networks import RestorationNetwork, load_network
+from iqaloss.tuning.objective import PIXEL
 from iqaloss.tuning.photos import Photo, whole_pair
-from iqaloss.tuning.tuner import Tuner, series
+from iqaloss.tuning.tuner import Tuner
 
 SIDE = 384
 """Largest side of the middles of held-out photographs that are restored."""
@@ -184,3 +185,17 @@ def curves_csv(points: Sequence[dict[str, float]]) -> str:
     names = list(points[0]) if points else ["step"]
     lines = [",".join(names)] + [",".join(f"{point[name]:.8g}" for name in names) for point in points]
     return "\n".join(lines) + "\n"
+
+
+def series(curves: list[dict[str, float]]) -> dict[str, tuple[list[float], list[float]]]:
+    """Returns curves by name, each as steps and values; the pixel loss comes first.
+
+    Example:
+        >>> series([{"step": 1.0, "L1": 0.5}, {"step": 2.0, "L1": 0.25}])
+        {'L1': ([1.0, 2.0], [0.5, 0.25])}
+    """
+    names = sorted({name for point in curves for name in point} - {"step"}, key=lambda name: (name != PIXEL, name))
+    return {
+        name: ([point["step"] for point in curves if name in point], [point[name] for point in curves if name in point])
+        for name in names
+    }

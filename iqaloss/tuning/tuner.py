@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from iqaloss._errors import missing_package
+from iqaloss._files import locked
 from iqaloss._progress import progress
 from iqaloss.training.engine.checkpointing import (
     STATE,
+    check_finite,
     random_state,
     read_state,
     restore_random_state,
@@ -29,7 +31,7 @@ from iqaloss.tuning.costs import StepCost, measure_step
 from iqaloss.tuning.degradations import read_degradation
 from iqaloss.tuning.lora import add_lora, merged_state
 from iqaloss.tuning.networks import RestorationNetwork, load_network, restore, trainable
-from iqaloss.tuning.objective import PIXEL, build_objective, read_losses
+from iqaloss.tuning.objective import build_objective, read_losses
 from iqaloss.tuning.photos import Pair, Patches, Photos, batches, find_photos
 from iqaloss.tuning.settings import TuneSettings
 
@@ -141,6 +143,10 @@ class Tuner:
         Args:
             bar: Whether to show a progress bar, or a line now and then where there is no terminal.
             say: Is told every step and its terms.
+
+        Raises:
+            ValueError: If another process tunes into the folder, or weights or a loss are no longer finite.
+            OSError: If a file cannot be written; what was saved before is whole.
         """
         settings, main = self.settings, self.accelerator.is_main_process
         every = max(1, settings.steps // POINTS)
@@ -149,7 +155,8 @@ class Tuner:
             rank=self.accelerator.process_index, ranks=self.accelerator.num_processes, workers=self.workers,
         )  # fmt: skip
         title = f"tuning {self.network.title}"
-        with progress(title, settings.steps, start=self.step, shown=bar and main) as advance:
+        shown = progress(title, settings.steps, start=self.step, shown=bar and main)
+        with locked(self.out, main), shown as advance:
             for pair in data:
                 terms = self.advance(pair)
                 if self.step % every == 0 or self.step == settings.steps:
@@ -159,7 +166,7 @@ class Tuner:
                     say(self.step, terms)
                 if self.step % settings.save_every == 0 or self.step == settings.steps:
                     self._write_state()
-        return self.save()
+            return self.save()
 
     def advance(self, pair: Pair) -> dict[str, float]:
         """Takes a step; returns the terms of the loss by name."""
@@ -207,6 +214,7 @@ class Tuner:
 
     def _write_state(self) -> None:
         if self.accelerator.is_main_process:
+            check_finite(self.network.module, self.step, self.out)
             held = {name: holder.state_dict() for name, holder in self._holders().items()}
             state = {"step": self.step, "curves": self.curves, "random": random_state(), **held}
             write_state({**state, "settings": json.dumps(dataclasses.asdict(self.settings))}, self.out / STATE)
@@ -233,17 +241,3 @@ class Tuner:
         self.step, self.curves = int(state["step"]), list(state["curves"])
         if self.accelerator.num_processes == 1:
             restore_random_state(state["random"])
-
-
-def series(curves: list[dict[str, float]]) -> dict[str, tuple[list[float], list[float]]]:
-    """Returns curves by name, each as steps and values; the pixel loss comes first.
-
-    Example:
-        >>> series([{"step": 1.0, "L1": 0.5}, {"step": 2.0, "L1": 0.25}])
-        {'L1': ([1.0, 2.0], [0.5, 0.25])}
-    """
-    names = sorted({name for point in curves for name in point} - {"step"}, key=lambda name: (name != PIXEL, name))
-    return {
-        name: ([point["step"] for point in curves if name in point], [point[name] for point in curves if name in point])
-        for name in names
-    }

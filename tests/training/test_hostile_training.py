@@ -115,8 +115,8 @@ def test_scores_that_are_all_equal_choose_nothing(table: Path) -> None:
         ("data.workers=-1", r"data: workers must be"),
         ("data=5", r"fine-tuning\.data must be a mapping"),
         ("schedule.period=0", r"schedule: period must be"),
-        ("losses={}", r"recipe\.losses names no loss with a weight"),
-        ("losses={mse: 0}", r"recipe\.losses names no loss with a weight"),
+        ("losses={}", r"fine-tuning\.losses names no loss with a weight"),
+        ("losses={mse: 0}", r"fine-tuning\.losses names no loss with a weight"),
     ],
 )
 def test_a_value_that_cannot_train_is_refused_with_its_field(table: Path, change: str, message: str) -> None:

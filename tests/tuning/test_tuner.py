@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Generator
 
+from iqaloss._files import locked
 from iqaloss.cli import main
 from iqaloss.data.images import to_image
 from iqaloss.scorers import checkpoints
+from iqaloss.training.engine.checkpointing import STATE, read_state
 from iqaloss.tuning.balance import Balance
 from iqaloss.tuning.msrresnet import MSRResNet
 from iqaloss.tuning.networks import load_network
@@ -134,3 +137,58 @@ def test_the_command_leaves_a_checkpoint_settings_curves_and_a_report(
     assert (tmp_path / "curves.csv").read_text().startswith("step,L1,MDIQALoss brightness")
     assert "<title>net.safetensors tuned with MDIQALoss" in (tmp_path / "report.html").read_text()
     assert load_network(tmp_path / "net_tuned.safetensors").scale == 2
+
+
+# --- what cannot be written, and what may not be ---
+
+
+def test_a_full_disk_ends_a_tuning_with_the_path_and_costs_nothing_that_was_saved(
+    made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = tuned(made["settings"], tmp_path / "straight")
+    whole, out = torch.save, tmp_path / "out"
+
+    def full(state: Any, path: Any) -> None:
+        if state.get("step") == 4:
+            Path(path).write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        whole(state, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "save", full)
+        with pytest.raises(OSError, match=r"cannot write .*out.*: No space left on device; what was there before"):
+            tuned(made["settings"], out)
+    assert not list(out.glob("*.tmp*"))
+    assert not list(out.glob("*tuned*"))
+    resumed = Tuner(made["settings"], out, cpu=True, resume=True)
+    assert resumed.step == 2
+    again = load_network(resumed.fit(bar=False)).module.state_dict()
+    assert all(torch.equal(straight[name], again[name]) for name in straight)
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_the_first_step(made: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("no folder")
+    steps: list[int] = []
+    with pytest.raises(OSError, match=r"cannot write into .*out"):
+        Tuner(made["settings"], tmp_path / "out", cpu=True).fit(bar=False, say=lambda step, terms: steps.append(step))
+    assert not steps
+
+
+def test_two_tunings_do_not_share_a_folder(made: dict[str, Any], tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(ValueError, match="another run is writing into"):
+        Tuner(made["settings"], tmp_path, cpu=True).fit(bar=False)
+    assert not list(tmp_path.glob("*.pt"))
+
+
+def test_weights_that_are_not_finite_are_never_saved(made: dict[str, Any], tmp_path: Path) -> None:
+    tuner = Tuner(made["settings"], tmp_path, cpu=True)
+
+    def spoil(step: int, terms: Any) -> None:
+        if step == 4:
+            with torch.no_grad():
+                next(tuner.network.module.parameters()).fill_(float("nan"))
+
+    with pytest.raises(ValueError, match=r"after step 4 1 of \d+ tensors are not finite"):
+        tuner.fit(bar=False, say=spoil)
+    assert read_state(tmp_path / STATE)["step"] == 2
+    assert not list(tmp_path.glob("*tuned*"))

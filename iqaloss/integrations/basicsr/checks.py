@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from iqaloss._errors import shown, unknown_name
+from iqaloss.integrations.basicsr.call_checks import check_arguments, check_call, entry_of, names_in
 from iqaloss.integrations.basicsr.loss_checks import check_loss, check_metric
 from iqaloss.integrations.basicsr.metrics import calculate_iqa
 from iqaloss.integrations.basicsr.model import MODELS
 from iqaloss.integrations.basicsr.picture_checks import check_pictures
 from iqaloss.integrations.basicsr.recipe import RecipeError
-from iqaloss.integrations.basicsr.value_checks import check_loss_names, check_model_keys, check_values
+from iqaloss.integrations.basicsr.value_checks import (
+    check_dataset_keys,
+    check_loss_names,
+    check_model_keys,
+    check_values,
+)
 from iqaloss.losses.registry import SUM, list_losses
 from iqaloss.scorers.state_dicts import read_file
 
@@ -47,16 +52,6 @@ def check_recipe(options: Mapping[str, Any]) -> None:
     if problems:
         lines = "".join(f"\n  - {problem}" for problem in problems)
         raise RecipeError(f"the recipe {options.get('name', '')!r} has {len(problems)} problem(s):{lines}")
-
-
-def names_in(registry: Any) -> list[str]:
-    """Returns the names under which things can be built from a BasicSR registry."""
-    return sorted({key.removesuffix("_basicsr") for key in registry.keys()} | set(registry.keys()))  # noqa: SIM118
-
-
-def _entry(registry: Any, name: str) -> Any:
-    entries = dict(iter(registry))
-    return entries.get(name) or entries.get(f"{name}_basicsr")
 
 
 def _section(options: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -98,29 +93,27 @@ def _check_registered(options: Mapping[str, Any]) -> Iterable[str]:
     from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY
 
     model = options.get("model_type")
-    if model and model not in names_in(MODEL_REGISTRY):
-        yield f"model_type: {unknown_name('model', model, names_in(MODEL_REGISTRY))}"
-    elif model:
-        yield from check_model_keys(options, _entry(MODEL_REGISTRY, model))
+    if not isinstance(model, str) or model not in names_in(MODEL_REGISTRY):
+        if model is not None:
+            yield f"model_type: {unknown_name('model', model, names_in(MODEL_REGISTRY))}"
+    else:
+        yield from check_model_keys(options, entry_of(MODEL_REGISTRY, model))
     for key, network in options.items():
-        if str(key).startswith("network_") and isinstance(network, Mapping):
-            yield from _check_call(key, network, ARCH_REGISTRY, "network")
+        if str(key).startswith("network_"):
+            if isinstance(network, Mapping):
+                yield from check_call(key, network, ARCH_REGISTRY, "network", build=True)
+            elif network is not None and key != "network_g":
+                yield f"{key} must be a mapping, got {shown(network)}"
     for phase, dataset in _section(options, "datasets").items():
-        if isinstance(dataset, Mapping) and dataset.get("type") not in names_in(DATASET_REGISTRY):
-            yield f"datasets.{phase}: {unknown_name('dataset', dataset.get('type'), names_in(DATASET_REGISTRY))}"
-
-
-def _check_call(place: str, options: Mapping[str, Any], registry: Any, kind: str) -> Iterable[str]:
-    """Checks a mapping that BasicSR turns into a call: its ``type`` is registered and takes the other keys."""
-    if options.get("type") not in names_in(registry):
-        yield f"{place}: {unknown_name(kind, options.get('type'), names_in(registry))}"
-        return
-    parameters = inspect.signature(_entry(registry, options["type"])).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
-    for key in options:
-        if key != "type" and key not in parameters:
-            yield f"{place}: {unknown_name('option', key, parameters)}"
+        if not isinstance(dataset, Mapping):
+            continue
+        kind, known = dataset.get("type"), names_in(DATASET_REGISTRY)
+        if not isinstance(kind, str) or kind not in known:
+            yield f"datasets.{phase}.type: {unknown_name('dataset', kind, known)}"
+        else:
+            scale = {} if options.get("scale") is None else {"scale": options["scale"]}
+            found, training = entry_of(DATASET_REGISTRY, kind), phase == "train"
+            yield from check_dataset_keys(f"datasets.{phase}", {**dataset, **scale}, found, training=training)
 
 
 def _check_data(datasets: Any) -> Iterable[str]:
@@ -138,17 +131,26 @@ def _check_data(datasets: Any) -> Iterable[str]:
         for key in ("io_backend", *(LOADER_KEYS if phase == "train" else ())):
             if dataset.get(key) is None:
                 yield f"{place}.{key} is missing{_near(key, dataset)}"
+        backend = dataset.get("io_backend")
+        if isinstance(backend, Mapping) and backend.get("type") is None:
+            yield f"{place}.io_backend.type is missing: disk, lmdb or memcached"
         for key, value in dataset.items():
             if str(key).startswith(("dataroot", "meta_info")) and value is not None:
                 yield from _check_source(f"{place}.{key}", value)
 
 
 def _check_source(place: str, value: Any) -> Iterable[str]:
-    path = Path(os.path.expanduser(str(value)))
-    if not path.exists():
-        yield f"{place}: there is nothing at {path} (seen from {Path.cwd()})"
-    elif path.is_dir() and not any(path.iterdir()):
-        yield f"{place}: the folder {path} is empty"
+    if not isinstance(value, str) or not value:
+        yield f"{place} must be the path of a file or folder, got {shown(value)}"
+        return
+    path = Path(os.path.expanduser(value))
+    try:
+        if not path.exists():
+            yield f"{place}: there is nothing at {path} (seen from {Path.cwd()})"
+        elif path.is_dir() and not any(path.iterdir()):
+            yield f"{place}: the folder {path} is empty"
+    except (OSError, ValueError) as error:  # a name that no file can have, a folder that is locked
+        yield f"{place}: {shown(value)} cannot be read: {error}"
 
 
 def _check_paths(paths: Any) -> Iterable[str]:
@@ -156,38 +158,50 @@ def _check_paths(paths: Any) -> Iterable[str]:
         yield f"path must be a mapping, got {paths!r}"
         return
     for key, value in (paths or {}).items():
-        if value is not None and str(key).startswith(("pretrain_network", "resume_state")):
-            path = Path(os.path.expanduser(str(value)))
-            if not path.is_file():
-                yield f"path.{key}: there is no file {path} (seen from {Path.cwd()})"
-                continue
+        if isinstance(value, str) and value and str(key).startswith(("pretrain_network", "resume_state")):
+            path = Path(os.path.expanduser(value))
             try:
-                read_file(path)
-            except ValueError as error:
+                if path.is_file():
+                    read_file(path)
+                else:
+                    yield f"path.{key}: there is no file {path} (seen from {Path.cwd()})"
+            except (OSError, ValueError) as error:
                 yield f"path.{key}: {error}"
 
 
 def _check_train(options: Mapping[str, Any]) -> Iterable[str]:
+    import torch
+    from basicsr.models import lr_scheduler
     from basicsr.utils.registry import LOSS_REGISTRY
 
     train = _section(options, "train")
     for key in ("optim_g", "optim_d"):
-        if key in train and _section(train, key).get("type") != "Adam":
+        optimizer = dict(_section(train, key))
+        if key in train and optimizer.pop("type", None) != "Adam":
             yield f"train.{key}: {unknown_name('optimizer', _section(train, key).get('type'), ['Adam'])}"
-    scheduler = _section(train, "scheduler")
-    if scheduler and scheduler.get("type") not in SCHEDULERS:
-        yield f"train.scheduler: {unknown_name('scheduler', scheduler.get('type'), SCHEDULERS)}"
+        elif key in train:
+            yield from check_arguments(f"train.{key}", optimizer, torch.optim.Adam)
+    scheduler = dict(_section(train, "scheduler"))
+    kind = scheduler.pop("type", None)
+    if train.get("scheduler") and (not isinstance(kind, str) or kind not in SCHEDULERS):
+        yield f"train.scheduler: {unknown_name('scheduler', kind, SCHEDULERS)}"
+    elif scheduler:
+        found = lr_scheduler.CosineAnnealingRestartLR if "Cosine" in str(kind) else lr_scheduler.MultiStepRestartLR
+        yield from check_arguments("train.scheduler", scheduler, found)
     for slot in LOSS_SLOTS:
         loss = _section(train, slot)
         if loss and loss.get("type") in (*list_losses(), SUM):
             yield from check_loss(f"train.{slot}", loss)
         elif loss:
-            yield from _check_call(f"train.{slot}", loss, LOSS_REGISTRY, "loss")
+            yield from check_call(
+                f"train.{slot}", loss, LOSS_REGISTRY, "loss", build=loss.get("type") != "PerceptualLoss"
+            )
     named = train.get("iqa_opt")
     if named is None:
         return
-    if options.get("model_type") not in MODELS:
-        yield f"train.iqa_opt is read by {', '.join(MODELS)}, not by {options.get('model_type')}"
+    model = options.get("model_type")
+    if isinstance(model, str) and model not in MODELS:
+        yield f"train.iqa_opt is read by {', '.join(MODELS)}, not by {model}"
     if not isinstance(named, Mapping) or not all(isinstance(loss, Mapping) for loss in named.values()):
         yield "train.iqa_opt must map names of your choice to losses, such as {sharp: {type: MDIQALoss}}"
         return
@@ -199,11 +213,11 @@ def _check_train(options: Mapping[str, Any]) -> Iterable[str]:
 def _check_metrics(val: Any) -> Iterable[str]:
     from basicsr.utils.registry import METRIC_REGISTRY
 
-    for name, metric in _section(val or {}, "metrics").items():
+    for name, metric in _section(val if isinstance(val, Mapping) else {}, "metrics").items():
         place = f"val.metrics.{name}"
         if not isinstance(metric, Mapping):
             yield f"{place} must be a mapping with a type, got {metric!r}"
         elif metric.get("type") != calculate_iqa.__name__:
-            yield from _check_call(place, metric, METRIC_REGISTRY, "metric")
+            yield from check_call(place, metric, METRIC_REGISTRY, "metric")
         else:
             yield from check_metric(place, metric)

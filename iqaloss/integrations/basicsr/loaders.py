@@ -72,7 +72,7 @@ def training_pictures(opt: dict[str, Any]) -> tuple[Any, Order]:
     if data.get("prefetch_mode") == "cpu" and data["num_worker_per_gpu"] == 0:
         del data["prefetch_mode"]  # its thread would draw in the middle of the step's own drawing
     dataset = build_dataset(data)
-    order = Order(EnlargedSampler(dataset, opt["world_size"], opt["rank"], data.get("dataset_enlarge_ratio", 1)))
+    order = Order(EnlargedSampler(dataset, opt["world_size"], opt["rank"], data.get("dataset_enlarge_ratio") or 1))
     drawn = Drawn(dataset, opt["manual_seed"], opt["rank"])
     loader = build_dataloader(drawn, data, opt["num_gpu"], opt["dist"], order, opt["manual_seed"])
     if len(loader) == 0:

@@ -64,13 +64,15 @@ def explained(name: str, log: logging.Logger, file: Path) -> Iterator[None]:
     """Keeps the traceback of an error in the log file, and gives a word from BasicSR's depths one of ours.
 
     Raises:
-        RecipeError: In place of an error that is about no value, file or package, with that as the cause.
+        RecipeError: In place of an error of BasicSR's that is about no file or package, with that as the cause.
     """
     try:
         yield
     except Exception as error:
         log.info(traceback.format_exc())
-        if isinstance(error, (ValueError, OSError, ImportError)):
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        of_ours = str(frame.f_globals.get("__name__")).startswith("iqaloss.")
+        if isinstance(error, (OSError, ImportError)) or (isinstance(error, ValueError) and of_ours):
             raise
         said = f"{type(error).__name__}: {error}".rstrip(": ").partition("\n")[0]
         raise RecipeError(f"BasicSR cannot train the recipe {name!r} ({said}); the traceback is in {file}") from error

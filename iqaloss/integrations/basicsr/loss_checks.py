@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from iqaloss._errors import unknown_name
+from iqaloss.integrations.basicsr.call_checks import check_arguments
 from iqaloss.integrations.basicsr.metrics import OVERALL, calculate_iqa
 from iqaloss.losses.registry import read_spec
 from iqaloss.losses.scorer_spec import ScorerSpec
@@ -31,12 +32,15 @@ def check_metric(place: str, metric: Mapping[str, Any]) -> Iterable[str]:
     for key in metric:
         if key not in allowed:
             yield f"{place}: {unknown_name('option', key, allowed)}"
+    plain = {key: value for key, value in metric.items() if key not in ("scorer", "type")}
+    yield from check_arguments(place, plain, calculate_iqa)
     try:
         spec = ScorerSpec.read(metric.get("scorer", parameters["scorer"].default))
         spec.check_weights()
-    except ValueError as error:
+    except (ValueError, TypeError, ImportError) as error:
         yield f"{place}: {error}"
         return
     dimensions = (OVERALL, *registry.entry(spec.name).card.dimensions)
-    if metric.get("dimension", OVERALL) not in dimensions:
-        yield f"{place}: {unknown_name('dimension', metric['dimension'], dimensions)}"
+    dimension = metric.get("dimension", OVERALL)
+    if isinstance(dimension, str) and dimension not in dimensions:
+        yield f"{place}: {unknown_name('dimension', dimension, dimensions)}"

@@ -39,10 +39,13 @@ def check_pictures(options: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _small(key: str, root: Any, metrics: Mapping[str, tuple[int, int]]) -> Iterator[str]:
-    folder = Path(str(root)).expanduser()
-    if root is None or not folder.is_dir() or not metrics:
+    if not isinstance(root, str) or not metrics:
         return
-    for file in sorted(folder.iterdir()):
+    try:
+        files = sorted(Path(root).expanduser().iterdir())
+    except (OSError, ValueError):  # told where sources are checked
+        return
+    for file in files:
         try:
             with Image.open(file) as picture:
                 shorter = min(picture.size)

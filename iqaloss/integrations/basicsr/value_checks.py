@@ -4,38 +4,14 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import math
 import re
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatch
+from functools import cache
 from typing import Any
 
-from iqaloss._errors import shown
-
-WHOLE: dict[str, tuple[int, float]] = {
-    "scale": (1, math.inf),
-    "manual_seed": (0, 2**32 - 10_001),  # NumPy's seeds end there, and each process adds its number
-    "gt_size": (1, math.inf),
-    "queue_size": (1, math.inf),
-    "train.total_iter": (1, math.inf),
-    "val.val_freq": (1, math.inf),
-    "logger.print_freq": (1, math.inf),
-    "logger.save_checkpoint_freq": (1, math.inf),
-    "datasets.train.batch_size_per_gpu": (1, math.inf),
-    "datasets.train.num_worker_per_gpu": (0, math.inf),
-    "datasets.train.gt_size": (1, math.inf),
-}
-"""Keys whose value is a whole number between these."""
-
-REAL: dict[str, tuple[float, float]] = {
-    "train.ema_decay": (0, 1),
-    "train.warmup_iter": (-1, math.inf),
-    "train.optim_g.lr": (0, 1e6),
-    "train.optim_d.lr": (0, 1e6),
-    "train.optim_g.weight_decay": (0, 1e6),
-    "train.scheduler.gamma": (0, 1e6),
-    "datasets.train.dataset_enlarge_ratio": (1e-6, 1e9),
-}
-"""Keys whose value is a finite number between these."""
+from iqaloss._errors import unknown_name
+from iqaloss.integrations.basicsr.kinds import check_kinds
 
 STOCK_LOGS = ("pix", "percep", "style", "g_pix", "g_percep", "g_style", "g_gan", "d_real", "d_fake", "g_ldl")
 """Names of BasicSR's own losses in the log, ``l_`` aside."""
@@ -47,48 +23,34 @@ _ALWAYS = {
     "notes",  # whatever its author wants to keep beside a recipe
 }
 _TRAIN = {"total_iter", "warmup_iter", "scheduler", "optim_g", "iqa_opt", "perceptual_opt", "pixel_opt"}
+_TRAINED_ON = {"gt_size", "use_hflip", "use_rot"}
+"""What datasets read in a training alone."""
+_KNOWN = {
+    "logger": ("print_freq", "save_checkpoint_freq", "use_tb_logger", "wandb"),
+    "path": (
+        *("pretrain_network_*", "param_key_*", "strict_load_*", "resume_state", "ignore_resume_networks"),
+        *("experiments_root", "models", "training_states", "log", "visualization"),
+    ),
+}
+"""The keys of sections that no model reads more of."""
 _READABLE = ("basicsr", "iqaloss", "builtins")
-_LONGEST = 200
-"""Most letters of a folder's name; file systems allow 255, and some are added."""
 
 
 def check_values(options: Mapping[str, Any]) -> Iterable[str]:
     """Yields what is wrong with names and numbers; missing ones, but for the validation's step, are found elsewhere."""
-    name = options.get("name")
-    if name is not None and (not isinstance(name, str) or not _plain(name)):
-        yield f"name must be one plain name of a folder, without slashes, got {shown(name)}"
-    if isinstance(options.get("val"), Mapping) and options["val"].get("val_freq") is None:
-        yield "val.val_freq is missing: the number of steps between validations; leave val out for none"
-    for key, (least, most) in WHOLE.items():
-        yield from _check_whole(key, _at(options, key), least, most)
-    for key, (low, high) in REAL.items():
-        yield from _check_real(key, _at(options, key), low, high)
+    yield from check_kinds(options)
+    val, datasets = options.get("val"), options.get("datasets")
+    if isinstance(val, Mapping):
+        if val.get("val_freq") is None:
+            yield "val.val_freq is missing: the number of steps between validations; leave val out for none"
+        if isinstance(datasets, Mapping) and not any(str(phase).startswith("val") for phase in datasets):
+            yield "datasets.val is missing, which val needs: leave val out for no validation"
+    for section, known in _KNOWN.items():
+        given = options.get(section)
+        for key in given if isinstance(given, Mapping) else ():
+            if not any(fnmatch(str(key), each) for each in known):
+                yield f"{section}: {unknown_name('option', key, known)}"
     yield from _check_machine_needs(options)
-
-
-def _check_whole(key: str, value: Any, least: int, most: float) -> Iterable[str]:
-    if value is None:
-        return
-    if not _is_number(value) or value != value // 1:
-        yield f"{key} must be a whole number, got {shown(value)}"
-    elif not value >= least or math.isinf(value):
-        yield f"{key} must be at least {least}, got {shown(value)}"
-    elif value > most:
-        yield f"{key} must be at most {most:.0f}, got {shown(value)}"
-
-
-def _check_real(key: str, value: Any, low: float, high: float) -> Iterable[str]:
-    if value is not None and not (_is_number(value) and low <= value <= high and abs(value) < math.inf):
-        yield f"{key} must be a number between {low:g} and {high:g}, got {shown(value)}"
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _plain(name: str) -> bool:
-    """Whether a name is that of a folder right inside the one it is put into, on every system."""
-    return bool(name.strip(". ")) and len(name) <= _LONGEST and not re.search(r"[\\/:\0]", name)
 
 
 def _at(options: Any, key: str) -> Any:
@@ -112,6 +74,7 @@ def check_loss_names(named: Mapping[str, Any]) -> Iterable[str]:
             yield f"train.iqa_opt.{name}: the log has BasicSR's own loss as l_{name}; choose another name"
 
 
+@cache
 def read_keys(model: type, inside: str) -> tuple[set[str], set[str]]:
     """Returns the keys that a model's code reads of its options, those that must be there and all.
 
@@ -157,3 +120,16 @@ def _unread(place: str, given: Mapping[str, Any], read: set[str], model: type) -
 def _meant(key: str, given: Iterable[str]) -> str:
     near = difflib.get_close_matches(key, [str(name) for name in given], n=1)
     return f"; is {near[0]!r} meant for it?" if near else ""
+
+
+def check_dataset_keys(place: str, data: Mapping[str, Any], dataset: type, *, training: bool) -> Iterable[str]:
+    """Yields keys that a dataset of BasicSR reads and are missing."""
+    if not dataset.__module__.startswith("basicsr."):
+        return
+    source = inspect.getsource(dataset)
+    asked = set(re.findall(r"""(?:['"](\w+)['"] in|opt\.get\(['"](\w+)['"]) ?""", source))
+    may_lack = {name for pair in asked for name in pair} | {"phase", "name"} | (set() if training else _TRAINED_ON)
+    for key in sorted(set(re.findall(r"""(?<!\w)(?:self\.)?opt\[['"](\w+)['"]\]""", source)) - may_lack):
+        null = re.search(rf"opt\[['\"]{key}['\"]\] is not None", source)
+        if key not in data if null else data.get(key) is None:
+            yield f"{place}.{key} is missing: {dataset.__name__} reads it{_meant(key, data)}"

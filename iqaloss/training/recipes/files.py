@@ -62,4 +62,4 @@ def recipe_from(values: Mapping[str, Any], changes: Sequence[str] = (), where: s
     """Checks plain values: the recipe's fields, the task's name and its options."""
     plain = override(values, changes)
     refuse_old_names(plain, where)
-    return checked(parse(Recipe, plain, where))
+    return checked(parse(Recipe, plain, where), where)

@@ -6,35 +6,39 @@ import importlib
 from dataclasses import replace
 
 from iqaloss._configs import check_options, parse
-from iqaloss._errors import unknown_name
+from iqaloss._errors import shown, unknown_name
 from iqaloss.training.specs.recipe import Recipe
 from iqaloss.training.tasks.base import OBJECTIVES, Task, registered
 
 _BUILT_IN = ("score", "mdiqa", "lar_iqa", "pmt_iqa", "moe_agiqa", "sr_iqa", "calibrate")
 
 
-def task_class(name: str) -> type[Task]:
-    """Returns the task of a name; raises ``ValueError`` with the nearest name for an unknown one."""
+def task_class(name: str, where: str = "recipe") -> type[Task]:
+    """Returns the task of a name; raises ``ValueError`` with the place and the nearest name for an unknown one."""
     for module in _BUILT_IN:
         importlib.import_module(f"iqaloss.training.tasks.{module}")
     tasks = registered()
     if name not in tasks:
-        raise ValueError(unknown_name("task", name, sorted(tasks)))
+        raise ValueError(f"{where}.task: {unknown_name('task', name, sorted(tasks))}")
     return tasks[name]
 
 
-def checked(recipe: Recipe) -> Recipe:
+def checked(recipe: Recipe, where: str = "recipe") -> Recipe:
     """Returns a recipe whose options are read: the task's own dataclass in the place of plain values.
+
+    Args:
+        recipe: The recipe.
+        where: Where it is from, for messages.
 
     Raises:
         ValueError: If the task, an option or a loss is unknown, or an option has a wrong value.
     """
-    task = task_class(recipe.task)
+    task = task_class(recipe.task, where)
     if isinstance(recipe.options, task.options_class):
         return recipe
-    check_options(recipe.losses, (*OBJECTIVES, *task.extra_losses), "recipe.losses", "loss")
+    check_options(recipe.losses, (*OBJECTIVES, *task.extra_losses), f"{where}.losses", "loss")
     if not any(recipe.losses.values()) and not task.extra_losses:
         raise ValueError(
-            f"recipe.losses names no loss with a weight, got {dict(recipe.losses)}: nothing would be learnt"
+            f"{where}.losses names no loss with a weight, got {shown(dict(recipe.losses))}: nothing would be learnt"
         )
-    return replace(recipe, options=parse(task.options_class, recipe.options, "recipe.options"))
+    return replace(recipe, options=parse(task.options_class, recipe.options, f"{where}.options"))

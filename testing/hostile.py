@@ -1,0 +1,65 @@
+"""Recipes with something wrong in them: each value of a real one replaced by each of some odd ones, or left out."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+ODD: dict[str, Any] = {
+    "null": None,
+    "word": "x",
+    "empty word": "",
+    "minus one": -1,
+    "nought": 0,
+    "half": 0.5,
+    "yes": True,
+    "no list": [],
+    "no mapping": {},
+    "list of a word": ["x"],
+    "mapping of numbers": {1: 2},
+    "not a number": float("nan"),
+    "infinite": float("inf"),
+    "huge": 10**400,
+    "bytes": b"\x00\xff",
+    "date": datetime.date(2001, 1, 1),
+}
+"""What YAML can hold, by name."""
+
+LEFT_OUT = "left out"
+
+
+def places(values: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yields the place of every value inside mappings and lists, as the keys that lead to it.
+
+    Example:
+        >>> list(places({"a": {"b": 1}, "c": [2]}))
+        [('a',), ('a', 'b'), ('c',), ('c', 0)]
+    """
+    pairs = values.items() if isinstance(values, Mapping) else enumerate(values) if isinstance(values, list) else ()
+    for key, value in pairs:
+        yield (*above, key)
+        yield from places(value, (*above, key))
+
+
+def spoilt(values: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields what was done to a recipe, and the recipe; the one that was given stays as it is.
+
+    Example:
+        >>> done = dict(spoilt({"a": {"b": 1}}))
+        >>> done["a.b: minus one"], done["a: left out"], len(done)
+        ({'a': {'b': -1}}, {}, 34)
+    """
+    for place in places(values):
+        name = ".".join(map(str, place))
+        for kind in (*ODD, LEFT_OUT):
+            changed: Any = copy.deepcopy(dict(values))
+            inside = changed
+            for key in place[:-1]:
+                inside = inside[key]
+            if kind == LEFT_OUT:
+                del inside[place[-1]]
+            else:
+                inside[place[-1]] = copy.deepcopy(ODD[kind])
+            yield f"{name}: {kind}", changed

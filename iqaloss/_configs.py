@@ -51,7 +51,7 @@ def convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return value if isinstance(value, typing.cast(type, hint)) else parse(typing.cast(type, hint), value, where)
     if origin is tuple:
-        if not isinstance(value, Sequence) or isinstance(value, str):
+        if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
             raise ValueError(f"{where} must be a list, got {shown(value)}")
         fixed = len(arguments) == 2 and arguments[1] is Ellipsis
         kinds = [arguments[0]] * len(value) if fixed else list(arguments)

@@ -85,7 +85,7 @@ def check_number(
     if not held:
         bounds = {"at least": least, "above": above, "at most": most, "below": below}
         said = " and ".join(f"{word} {bound}" for word, bound in bounds.items() if bound is not None)
-        raise ValueError(f"{name} must be {said}, got {given}")
+        raise ValueError(f"{name} must be {said}, got {shown(given)}")
 
 
 def check_device(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 ODD: dict[str, Any] = {
@@ -63,3 +64,30 @@ def spoilt(values: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             else:
                 inside[place[-1]] = copy.deepcopy(ODD[kind])
             yield f"{name}: {kind}", changed
+
+
+_SMALL = {"num_feat": 4, "num_block": 1, "num_grow_ch": 4}
+
+
+def small_restoration_recipe(options: Any, weights: Mapping[str, str], folder: Path) -> Any:
+    """The recipe with small networks and scorers, and with folders that exist."""
+    if isinstance(options, list):
+        return [small_restoration_recipe(value, weights, folder) for value in options]
+    if not isinstance(options, dict):
+        return options
+    changed = {}
+    for key, value in options.items():
+        if key in _SMALL:
+            changed[key] = _SMALL[key]
+        elif key == "scorer":
+            name = value if isinstance(value, str) else value["name"]
+            changed[key] = {"name": name, "weights": weights[name]}
+        elif key.startswith(("dataroot", "meta_info")):
+            changed[key] = str(folder)
+        elif key.startswith("pretrain_network"):
+            changed[key] = None
+        elif key == "perceptual_opt":
+            changed[key] = None  # VGG19 would be downloaded
+        else:
+            changed[key] = small_restoration_recipe(value, weights, folder)
+    return changed

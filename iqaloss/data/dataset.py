@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from iqaloss._errors import check_choice
+from iqaloss._errors import check_choice, check_number
 from iqaloss.data.images import load_image, open_image, to_tensor
 from iqaloss.data.manifest import SCORE, Manifest
 
@@ -22,6 +22,7 @@ __all__ = ["ManifestDataset", "Transform", "collate", "load_image", "open_image"
 
 SMALL = ("error", "zero", "resize")
 RESAMPLE = ("bilinear", "bicubic")
+_LARGEST = 2**20
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,12 @@ class Transform:
     def __post_init__(self) -> None:
         check_choice("small", self.small, SMALL)
         check_choice("resample", self.resample, RESAMPLE)
+        for name, sides in (("resize", self.resize), ("crop", self.crop)):
+            for side in sides if isinstance(sides, tuple) else (sides,):
+                check_number(name, side, least=1, most=_LARGEST)
         if not 0.0 <= self.flip <= 1.0:
             raise ValueError(f"flip is a probability in [0, 1], got {self.flip}")
-        if self.crops < 1 or (self.crops > 1 and (self.crop is None or not self.random)):
+        if not 1 <= self.crops <= _LARGEST or (self.crops > 1 and (self.crop is None or not self.random)):
             raise ValueError(f"crops={self.crops}: several crops need crop=... and random=True")
 
     def __call__(self, images: Sequence[Image], generator: torch.Generator) -> list[Tensor]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -22,6 +21,7 @@ from iqaloss.integrations.basicsr.checks import check_recipe
 from iqaloss.integrations.basicsr.compat import cpu_in_place_of_cuda
 from iqaloss.integrations.basicsr.losses import LossGroup
 from iqaloss.integrations.basicsr.recipe import complete, read_recipe
+from testing.hostile import small_restoration_recipe
 
 register()
 
@@ -29,7 +29,6 @@ from basicsr.models import build_model
 
 FOLDER = Path(__file__).parents[2] / "restoration_recipes"
 RECIPES = sorted(FOLDER.glob("*.yml"))
-SMALL = {"num_feat": 4, "num_block": 1, "num_grow_ch": 4}
 
 
 @pytest.fixture(scope="session")
@@ -43,30 +42,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
-def small(options: Any, weights: dict[str, str], folder: Path) -> Any:
-    """The recipe with small networks and scorers, and with folders that exist."""
-    if isinstance(options, list):
-        return [small(value, weights, folder) for value in options]
-    if not isinstance(options, dict):
-        return options
-    changed = {}
-    for key, value in options.items():
-        if key in SMALL:
-            changed[key] = SMALL[key]
-        elif key == "scorer":
-            name = value if isinstance(value, str) else value["name"]
-            changed[key] = {"name": name, "weights": weights[name]}
-        elif key.startswith(("dataroot", "meta_info")):
-            changed[key] = str(folder)
-        elif key.startswith("pretrain_network"):
-            changed[key] = None
-        elif key == "perceptual_opt":
-            changed[key] = None  # VGG19 would be downloaded
-        else:
-            changed[key] = small(value, weights, folder)
-    return changed
-
-
 def test_there_are_recipes_for_each_network_and_mode() -> None:
     names = {path.stem for path in RECIPES}
     assert {f"{net}_x4_{mode}" for net in ("msrresnet", "rrdbnet") for mode in ("nr", "fr", "both")} <= names
@@ -76,7 +51,7 @@ def test_there_are_recipes_for_each_network_and_mode() -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_recipe_has_no_slip_and_builds(path: Path, weights: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "something").touch()
-    options = small(read_recipe(path, ["num_gpu=0"]), weights, tmp_path)
+    options = small_restoration_recipe(read_recipe(path, ["num_gpu=0"]), weights, tmp_path)
     check_recipe(options)
     opt = complete(options, tmp_path, rank=0, world_size=1)
     with cpu_in_place_of_cuda(True):

@@ -255,7 +255,7 @@ def changed(name: str, *changes: str) -> None:
     [
         ("optimizer.learning_rate=1e-4", r"optimizer: unknown field 'learning_rate'"),
         ("optimizer.name=adamv", "unknown optimizer 'adamv'; did you mean 'adam"),
-        ("losses={nim: 1.0}", r"recipe\.losses: unknown loss 'nim'; did you mean 'nin'"),
+        ("losses={nim: 1.0}", r"mdiqa_fusion_koniq\.losses: unknown loss 'nim'; did you mean 'nin'"),
         ("task=mdiqa_fusoin", "unknown task 'mdiqa_fusoin'; did you mean 'mdiqa_fusion'"),
         ("options.reference_behavoir=true", "did you mean 'reference_behavior'"),
         ("data.train.0.transform.cropp=3", "did you mean 'crop'"),

@@ -181,6 +181,8 @@ def _check_train(options: Mapping[str, Any]) -> Iterable[str]:
             yield f"train.{key}: {unknown_name('optimizer', _section(train, key).get('type'), ['Adam'])}"
         elif key in train:
             yield from check_arguments(f"train.{key}", optimizer, torch.optim.Adam)
+            if "lr" not in optimizer:
+                yield f"train.{key}.lr is missing"
     scheduler = dict(_section(train, "scheduler"))
     kind = scheduler.pop("type", None)
     if train.get("scheduler") and (not isinstance(kind, str) or kind not in SCHEDULERS):

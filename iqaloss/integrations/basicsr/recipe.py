@@ -91,6 +91,9 @@ def complete(options: dict[str, Any], root: Path, rank: int, world_size: int) ->
     for section in ("train", "val", "path", "logger"):  # null stands for a key that is left out
         if isinstance(done.get(section), Mapping):
             done[section] = {key: value for key, value in done[section].items() if value is not None}
+    for key, value in done["train"].items():
+        if key.startswith("optim_") and "betas" in value:
+            value["betas"] = [float(beta) for beta in value["betas"]]  # torch takes no whole numbers for them
     done.update(dist=world_size > 1, rank=rank, world_size=world_size, is_train=True, root_path=str(root))
     if done.get("num_gpu", "auto") == "auto":
         done["num_gpu"] = torch.cuda.device_count()

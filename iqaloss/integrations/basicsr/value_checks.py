@@ -100,7 +100,8 @@ def check_model_keys(options: Mapping[str, Any], model: type) -> Iterable[str]:
     needed, known = read_keys(model, r"(?<!\w)(?:self\.)?opt")
     if options.get("high_order_degradation", True) is False:
         needed = set()
-    for key in sorted(needed - _FILLED_IN - set(options)):
+    given = {key for key, value in options.items() if value is not None}
+    for key in sorted(needed - _FILLED_IN - given):
         if not key.startswith("network_"):
             yield f"{key} is missing: {model.__name__} reads it{_meant(key, options)}"
     yield from _unread("", options, known | _FILLED_IN | _ALWAYS, model)

@@ -10,6 +10,9 @@ from iqaloss.data.dataset import Transform
 from iqaloss.data.scales import Scale
 from iqaloss.data.split_files import names_no_rows
 
+LARGEST = 2**40
+"""The largest of counts: more than any data set or training has."""
+
 DRAWS = ("all", "one")
 SPLIT_BY = ("group", "image", "table")
 
@@ -75,6 +78,8 @@ class DataSpec:
     def __post_init__(self) -> None:
         if bool(self.shares) != (self.share is not None):
             raise ValueError(f"{self.name}: shares and share go together")
+        for name, share in self.shares.items():
+            check_number(f"shares.{name} of {self.name}", share, above=0.0)
         if self.share is not None:
             check_choice("share", self.share, self.shares)
         check_choice("split_by", self.split_by, SPLIT_BY)
@@ -82,9 +87,13 @@ class DataSpec:
             raise ValueError(f"{self.name}: say which rows of {self.split}: {self.split}:train or {self.split}:test")
         if self.split_by == "table" and self.shares and set(self.shares) != {"train", "val"}:
             raise ValueError(f"{self.name}: split_by=table has the shares train and val, got {', '.join(self.shares)}")
-        check_number(f"batch_size of {self.name}", self.batch_size, least=1)
-        check_number(f"limit of {self.name}", self.limit, least=1)
-        check_number(f"split_seed of {self.name}", self.split_seed, least=0)
+        for name in ("name", "data"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} of a data set is empty: it takes a name and a table or folder")
+        check_number(f"batch_size of {self.name}", self.batch_size, least=1, most=LARGEST)
+        check_number(f"limit of {self.name}", self.limit, least=1, most=LARGEST)
+        check_number(f"split_seed of {self.name}", self.split_seed, least=0, most=LARGEST)
+        check_number(f"weight of {self.name}", self.weight, least=0.0)
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,13 @@ class MethodsSpec:
     weight: float = 1.0
     transform: Transform = field(default_factory=Transform)
     versions: Mapping[str, Transform] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("name", "folder", "ranking"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} of the methods is empty")
+        check_number("batch_size of the methods", self.batch_size, least=1, most=LARGEST)
+        check_number("weight of the methods", self.weight, least=0.0)
 
 
 @dataclass(frozen=True)
@@ -134,7 +150,9 @@ class Data:
 
     def __post_init__(self) -> None:
         check_choice("draw", self.draw, DRAWS)
-        check_number("workers", self.workers, least=0)
+        check_number("workers", self.workers, least=0, most=2**16)
+        if not self.train and self.methods is None:
+            raise ValueError("train names no data set, and there are no methods: nothing would be learnt")
         for kind, datasets in (("train", self.train), ("validation", self.validation)):
             names = [dataset.name for dataset in datasets]
             if len(set(names)) < len(names):

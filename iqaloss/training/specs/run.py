@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from iqaloss._errors import check_choice, check_number
+from iqaloss.training.specs.data import LARGEST
 
 PRECISIONS = ("no", "bf16", "fp16")
 
@@ -48,8 +49,8 @@ class ScheduleSpec:
     def __post_init__(self) -> None:
         check_choice("schedule", self.name, ("constant", "cosine", "warmup_cosine", "tenfold"))
         check_choice("unit", self.unit, ("epoch", "step"))
-        check_number("period", self.period, least=1)
-        check_number("warmup", self.warmup, least=0)
+        check_number("period", self.period, least=1, most=LARGEST)
+        check_number("warmup", self.warmup, least=0, most=LARGEST)
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class RunSpec:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("give either steps or epochs")
         for name in ("steps", "epochs", "epoch_steps", "accumulate", "validate_every", "save_every"):
-            check_number(name, getattr(self, name), least=1)
+            check_number(name, getattr(self, name), least=1, most=LARGEST)
         check_number("seed", self.seed, least=0, most=2**63 - 1)
         check_number("ema", self.ema, above=0.0, below=1.0)
         check_number("dropout", self.dropout, least=0.0, most=1.0)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from iqaloss._errors import check_choice
+from iqaloss._errors import check_choice, check_number
 from iqaloss.scorers.base import Request, Scorer
 from iqaloss.scorers.moe_agiqa.model import MoEAGIQA
 from iqaloss.scorers.moe_agiqa.official import load_role
@@ -48,6 +48,7 @@ class FinetuneOptions:
     tokenizer: str | None = None
 
     def __post_init__(self) -> None:
+        check_number("fixed_rate", self.fixed_rate, least=0.0, most=1.0)
         for name in self.without:
             check_choice("component", name, COMPONENTS)
         if {"vidn", "sean"} <= set(self.without):

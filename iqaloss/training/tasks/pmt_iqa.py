@@ -10,7 +10,7 @@ from einops import repeat
 from torch import nn
 
 from iqaloss._configs import changed
-from iqaloss._errors import check_choice
+from iqaloss._errors import check_choice, check_number
 from iqaloss.scorers.base import Request, Scorer
 from iqaloss.scorers.pmt_iqa.model import PMTIQA
 from iqaloss.scorers.registry import entry
@@ -67,6 +67,8 @@ class PMTOptions:
         check_choice("schedule", self.schedule, ("paper", "released", "fixed"))
         check_choice("level_rule", self.level_rule, ("floor", "round"))
         check_choice("ablation", self.ablation, ABLATIONS)
+        check_number("xi", self.xi, above=0.0)
+        check_number("interval", self.interval, above=0.0)
 
 
 @register_task("pmt_iqa")

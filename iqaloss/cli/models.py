@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +15,10 @@ def models(
     name: Annotated[
         str | None, typer.Argument(help="One scorer, to be told where its weights come from; or: get NAME.")
     ] = None,
-    wanted: Annotated[str | None, typer.Argument(metavar="NAME", help="After get: the scorer.")] = None,
+    wanted: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="After get: the scorer, a recipe, or a file that one starts from."),
+    ] = None,
     mirror: Annotated[
         str | None, typer.Option(metavar="URL", help="get: a folder on a server that has the files, by their names.")
     ] = None,
@@ -29,6 +33,8 @@ def models(
     Example: iqaloss models mdiqa
 
     Fetch what its authors publish for programs: iqaloss models get sr-iqa
+
+    Fetch what a recipe starts from, to where it looks for it: iqaloss models get pmt_iqa_bid
 
     What would an image of 384x512 cost? iqaloss models mdiqa --size 384x512 (also pyiqa:METRIC)
     """
@@ -67,9 +73,14 @@ def models(
 def _fetched(name: str | None, mirror: str | None, offline: bool) -> str:
     from iqaloss.scorers import downloads
     from iqaloss.scorers.registry import entry, list_scorers
+    from iqaloss.training.recipes import list_recipes, read_recipe
+    from iqaloss.training.starts import START_FILES, fetched, starts_of
 
     if name is None:
-        raise ValueError(f"iqaloss models get takes a name, one of: {', '.join(list_scorers())}")
+        raise ValueError(f"iqaloss models get takes the name of a recipe, or one of: {', '.join(list_scorers())}")
+    if name not in list_scorers() and name in (*list_recipes(), *START_FILES):
+        paths = [Path("weights", name)] if name in START_FILES else starts_of(read_recipe(name))
+        return "\n".join(fetched(paths, downloads.Source(mirror, offline)))
     card = entry(name).card
     if card.embedded is not None:
         return f"{name}: its weights are inside the package"

@@ -28,6 +28,10 @@ def protocol(
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Seeded runs of each variant, each with its own split.")] = 10,
     first_seed: Annotated[int, typer.Option(help="Seed of the first run.")] = 0,
+    votes: Annotated[
+        Path | None, typer.Option(help="Table of people's votes: tells each variant's 2AFC score too; needs --outputs.")
+    ] = None,
+    outputs: Annotated[Path | None, typer.Option(help="Folder of the images that people saw.")] = None,
     out: options.Out = None,
     change: options.Change = None,
     as_json: options.AsJson = False,
@@ -45,14 +49,19 @@ def protocol(
     Ablation: iqaloss protocol moe_agiqa_aigciqa2023 --variant options.without=[tkem] --variant options.without=[ndpm]
 
     Any scorer and set: iqaloss protocol mdiqa-mobile --data scores.csv --images photos
+
+    Against votes: iqaloss protocol sr_iqa_calibrate --variant data.train=[] --votes votes.csv --outputs images
     """
     from iqaloss.cli.display import say, show
-    from iqaloss.training.protocol import crossed, run_protocol, summary
+    from iqaloss.cli.voted import with_votes
+    from iqaloss.training.protocol import crossed, place_of, run_protocol, summary
     from iqaloss.training.recipes.files import read_values
     from iqaloss.training.recipes.finetune import finetune_values
 
     if device not in (None, "cpu"):
         raise ValueError(f"--device {device}: a training takes each process's own GPU, or the CPU with --device cpu")
+    if (votes is None) != (outputs is None):
+        raise ValueError("--votes and --outputs go together: what people said, and the images that they saw")
     if data is None:
         values = read_values(recipe)
     else:
@@ -61,19 +70,23 @@ def protocol(
     if test:
         values = crossed(values, test)
     folder = out or Path("runs") / f"protocol_{Path(recipe).stem}"
+    variants, seeds = list(dict.fromkeys(variant or [""])), range(first_seed, first_seed + runs)
     found = list(
         run_protocol(
             values,
             folder,
-            variants=variant or [""],
+            variants=variants,
             changes=change or (),
-            seeds=range(first_seed, first_seed + runs),
+            seeds=seeds,
             cpu=device == "cpu",
             bar=not quiet,
             tell=lambda one: say(f"{one.variant or recipe}, seed {one.seed}: SRCC {one.best['srcc']:.4f}", err=True),
         )
     )
     rows = summary(found)
+    if votes is not None and outputs is not None:
+        places = [[place_of(folder, number, seed) for seed in seeds] for number in range(len(variants))]
+        rows = with_votes(rows, values["scorer"]["name"], places, votes, outputs)
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return

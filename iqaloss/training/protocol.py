@@ -70,6 +70,11 @@ def seeded(values: Mapping[str, Any], changes: Sequence[str], seed: int) -> Reci
     return recipe_from(out, changes, "protocol")
 
 
+def place_of(out: str | Path, variant: int, seed: int) -> Path:
+    """Returns the folder of one run of a protocol: of a variant, by its number, and a seed."""
+    return Path(out) / f"variant-{variant}" / f"seed-{seed}"
+
+
 def run_protocol(
     values: Mapping[str, Any],
     out: str | Path,
@@ -98,7 +103,7 @@ def run_protocol(
     """
     for number, variant in enumerate(variants):
         for seed in seeds:
-            place = Path(out) / f"variant-{number}" / f"seed-{seed}"
+            place = place_of(out, number, seed)
             recipe = seeded(values, [*changes, *variant.split()], seed)
             known = json.loads((place / RESULT).read_text()) if (place / RESULT).is_file() else {}
             if known.get("variant") != variant or "best" not in known:

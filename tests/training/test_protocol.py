@@ -14,7 +14,7 @@ from iqaloss.training.engine.building import build_task
 from iqaloss.training.protocol import Outcome, run_protocol
 from iqaloss.training.recipes import read_recipe
 from iqaloss.training.recipes.files import recipe_from
-from testing.tiny_data import small_recipe, write_rated_images
+from testing.tiny_data import small_recipe, write_methods, write_rated_images
 
 for package in ("accelerate", "tensorboard", "scipy", "yaml", "typer", "rich"):
     pytest.importorskip(package)
@@ -54,6 +54,38 @@ def test_a_cross_database_run_trains_on_one_whole_set_and_tests_on_another(table
     assert [type(one) for one in found] == [Outcome]
     recipe = recipe_from(made)
     assert (recipe.data.train[0].share, recipe.data.validation[0].name) == (None, "scores.csv")
+
+
+def test_the_ablation_table_of_sr_iqa_is_one_run_against_votes(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("open_clip")
+    from iqaloss.cli import main
+
+    write_methods(tmp_path / "outputs", methods=2, images=2)
+    (tmp_path / "votes.csv").write_text("winner,loser,image\nmethod1,method0,0.png\nmethod1,method0,1.png\n")
+    rated = [{"name": "rated", "data": str(table), "batch_size": 4, "transform": {"crop": 64, "random": True}}]
+    rated[0]["transform"] |= {"crops": 2}
+    held = [{"name": "held", "data": str(table), "limit": 4}]
+    methods = {"folder": tmp_path / "outputs", "ranking": tmp_path / "outputs" / "ranking.csv", "batch_size": 2}
+    changes = [f"data.methods.{name}={value}" for name, value in methods.items()]
+    changes += [
+        f"data.train={json.dumps(rated)}",
+        f"data.validation={json.dumps(held)}",
+        "data.methods.transform.crop=64",
+    ]
+    changes += ["scorer.size=tiny", "start=[]", "run.epochs=1", "run.epoch_steps=1", "data.workers=0"]
+    iv = "scorer.options.rectified=false options.learns=everything data.methods.batch_size=1"
+    variants = ["data.train=[]", "data.methods.batch_size=1", iv, f"{iv} optimizer.lr=0", "options.link=paper"]
+    words = ["protocol", "sr_iqa_calibrate", "--runs", "1", "--out", str(tmp_path / "out"), "--json", "--quiet"]
+    words += ["--votes", str(tmp_path / "votes.csv"), "--outputs", str(tmp_path / "outputs"), "--device", "cpu"]
+    words += [word for change in changes for word in ("--set", change)]
+    assert main([*words, *(word for variant in variants for word in ("--variant", variant))]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["variant"] for row in rows] == variants
+    assert all(row["two_afc"] in (0.0, 0.5, 1.0) for row in rows)
+    assert main(["protocol", "sr_iqa_calibrate", "--votes", "votes.csv"]) == 2
+    assert "go together" in capsys.readouterr().err
 
 
 def test_scenes_are_matched_by_name_and_a_missing_one_is_an_error(tmp_path: Path) -> None:

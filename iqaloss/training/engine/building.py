@@ -16,6 +16,7 @@ from iqaloss.scorers.registry import entry
 from iqaloss.scorers.state_dicts import load_strict, read_state_dict
 from iqaloss.training.specs.recipe import Recipe, Start
 from iqaloss.training.specs.run import OptimizerSpec
+from iqaloss.training.starts import advice
 from iqaloss.training.tasks import checked, task_class
 from iqaloss.training.tasks.base import Task
 
@@ -68,7 +69,8 @@ def apply_start(scorer: Scorer, start: Start, task: type[Task] = Task) -> None:
     target = f"the module {start.role or start.module!r}" if start.role or start.module else "the scorer"
     if not Path(start.file).is_file():
         if start.required:
-            raise FileNotFoundError(f"no such file: {start.file} (the recipe starts {target} from it, see `start`)")
+            told = f"the recipe starts {target} from it, see `start`; {advice(start.file)}"
+            raise FileNotFoundError(f"no such file: {start.file} ({told})")
         return
     if start.role is not None:
         task.load_role(scorer, start.role, read_state_dict(start.file))

@@ -78,6 +78,43 @@ def test_score_takes_a_prompt_for_all_or_a_table_of_them(
     assert "no prompt for" in capsys.readouterr().err
 
 
+def test_a_fine_tuning_takes_prompts_and_keeps_the_visual_transformers(
+    vocabulary: Path, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "prompts.csv").write_text("image,prompt\n" + "".join(f"{k}.png,w{k}\n" for k in range(6)))
+    words = [
+        "--data",
+        str(table),
+        "--prompts",
+        str(tmp_path / "prompts.csv"),
+        "--weights",
+        str(moe(tmp_path, vocabulary)),
+    ]
+    words += ["--out", str(tmp_path / "run"), "--device", "cpu", "--quiet", "--validation", "0.34", "--crop", "40"]
+    assert main(["finetune", "moe-agiqa", *words, "--epochs", "1", "--batch-size", "4"]) == 0
+    assert "trains semantic (in part), fusion" in (said := capsys.readouterr().err)
+    assert "frozen: visual, prior; from the score" in said
+    assert create_scorer("moe-agiqa", tmp_path / "run" / "best.safetensors").tokenizer is not None
+
+
+def test_a_cross_database_run_and_crops_of_an_evaluation_are_typed_as_the_page_says(
+    vocabulary: Path, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_rated_images(tmp_path / "other", count=5)
+    small = ["scorer.size=tiny", "run.epochs=1", "data.train.0.transform.crop=64", "data.train.0.batch_size=4"]
+    words = ["protocol", "mdiqa-mobile", "--data", str(table), "--weights", "none", "--test", str(other), "--runs", "1"]
+    words += [word for change in small for word in ("--set", change)]
+    assert main([*words, "--out", str(tmp_path / "out"), "--json", "--device", "cpu", "--quiet"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["runs"] == 1
+    kept = moe(tmp_path, vocabulary)
+    words = ["evaluate", "moe-agiqa", "--weights", str(kept), "--data", str(other), "--json", "--bootstrap", "0"]
+    found = []
+    for count in (1, 15):
+        assert main([*words, "--prompts", "a man", "--option", f"crops={count}", "--option", "placement=seeded"]) == 0
+        found.append(json.loads(capsys.readouterr().out)["rmse_raw"])
+    assert found[0] != found[1]
+
+
 def test_an_option_is_varied_with_a_row_for_each_value_and_a_figure(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

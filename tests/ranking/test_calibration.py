@@ -243,6 +243,9 @@ def test_a_metric_of_pyiqa_is_calibrated_by_its_name(
     image = str(folder / "outputs" / "clean" / "0.png")
     assert main(["score", image, "--scorer", "pyiqa:grain", "--weights", str(path), "--json"]) == 0
     assert main(["score", image, "--scorer", "pyiqa:grain"]) == 0
+    capsys.readouterr()
+    assert main(["models", "pyiqa:grain", "--size", "64x96", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["million parameters"] > 0
 
 
 def test_a_metric_that_compares_is_refused(

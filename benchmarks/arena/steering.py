@@ -39,11 +39,11 @@ STRENGTH = {"nr": 0.03, "fr": 1.0, "both": 0.03}
 Floats = NDArray[np.float64]
 
 
-def contestant(mode: str, dimension: str, weight: float) -> Contestant:
+def contestant(mode: str, dimension: str, weight: float, strength: float | None = None) -> Contestant:
     """Returns the training of one cell; weight 1 is the same for all dimensions."""
     name = f"{mode}-{dimension}-{weight:g}" if weight != 1 else f"{mode}-all-1"
     loss = {"kind": "iqaloss", "type": "MDIQALoss", "mode": mode, "weights": {dimension: weight}}
-    return Contestant(name, name, "iqaloss", (STRENGTH[mode],), loss)
+    return Contestant(name, name, "iqaloss", (STRENGTH[mode] if strength is None else strength,), loss)
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,17 @@ class Cell:
 
 
 def cells(
-    out: Path, seeds: Sequence[int], modes: Sequence[str], dimensions: Sequence[str], originals: Mapping[str, Floats]
+    out: Path,
+    seeds: Sequence[int],
+    modes: Sequence[str],
+    dimensions: Sequence[str],
+    originals: Mapping[str, Floats],
+    strength: float | None = None,
 ) -> list[Cell]:
     """Gathers the stored trainings."""
     stored = {}
     for mode, dimension, weight in itertools.product(modes, dimensions, WEIGHTS):
-        each = contestant(mode, dimension, weight)
+        each = contestant(mode, dimension, weight, strength)
         for job, row in rows(out, jobs({each.name: each}, seeds)):
             stored[job.contestant.name, job.seed] = row["measures"]
     found = []
@@ -149,6 +154,7 @@ def main() -> None:
     parser.add_argument("--panel", type=Path, help="folder of weights of the judges")
     parser.add_argument("--judges", nargs="+", default=["psnr_y", "lpips_alex", "dists"], choices=JUDGES)
     parser.add_argument("--modes", nargs="+", default=list(STRENGTH), choices=STRENGTH)
+    parser.add_argument("--strength", type=float, help="the whole loss's factor beside L1, in place of each mode's own")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--batch", type=int, default=2)
@@ -165,7 +171,8 @@ def main() -> None:
     crops = read_originals(arguments.originals, task.paired, arguments.side, arguments.crops)
     originals, where = centers(crops, arguments.side), arguments.device
     setting = Setting(arguments.task, task.networks[0], arguments.start, budget, photos, originals, where)
-    all_cells = itertools.product(arguments.modes, arguments.dimensions, WEIGHTS)
+    strength = arguments.strength
+    all_cells = itertools.product(arguments.modes, arguments.dimensions, WEIGHTS, [strength])
     each = {one.name: one for one in itertools.starmap(contestant, all_cells)}
     panel = load_panel(arguments.judges, arguments.panel, where)
     scorer = create_scorer("mdiqa-mobile").fold().freeze().to(where)
@@ -176,10 +183,10 @@ def main() -> None:
         f"torch {torch.__version__}; {task.title}; RLFN from {arguments.start.name}; {budget.steps} steps of Adam (at "
         f"most {budget.rate:g}) on {budget.batch} patches of {budget.patch}, seeds "
         f"{', '.join(map(str, arguments.seeds))}; means over {len(originals)} centre crops of {arguments.side}",
-        "L1 + " + ", ".join(f"{weight:g} x MDIQALoss in mode {mode}" for mode, weight in STRENGTH.items()),
+        "L1 + " + ", ".join(f"{strength or STRENGTH[mode]:g} x MDIQALoss in mode {mode}" for mode in arguments.modes),
         "wanted: upwards without a reference (downwards for noise), towards the original's with one",
     ]
-    found = cells(arguments.out, arguments.seeds, arguments.modes, arguments.dimensions, truth)
+    found = cells(arguments.out, arguments.seeds, arguments.modes, arguments.dimensions, truth, strength)
     write_text(arguments.out / "steering.md", page(command_line("benchmarks.arena.steering"), notes, found))
     print(arguments.out / "steering.md")
 

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from iqaloss._errors import shown, unknown_name
+from iqaloss._errors import check_number, shown, unknown_name
 
 T = TypeVar("T")
 
@@ -110,6 +110,25 @@ def check_options(given: Iterable[str], allowed: Iterable[str], where: str, kind
     for name in given:
         if name not in names:
             raise ValueError(f"{where}: {unknown_name(kind, name, names)}")
+
+
+def check_counts(config: Any, where: str) -> None:
+    """Raises ``ValueError`` for a whole number in a dataclass, or in one inside it, that counts nothing in memory.
+
+    Example:
+        >>> from iqaloss.scorers.registry import entry
+        >>> check_counts(changed(entry("pmt-iqa").config, {"width": -1}, "pmt-iqa"), "pmt-iqa")
+        Traceback (most recent call last):
+        ValueError: pmt-iqa.width must be at least 0 and at most 2147483647, got -1
+    """
+    if isinstance(config, tuple):
+        for number, each in enumerate(config):
+            check_counts(each, f"{where}[{number}]")
+    elif dataclasses.is_dataclass(config):
+        for field in dataclasses.fields(config):
+            check_counts(getattr(config, field.name), f"{where}.{field.name}")
+    elif isinstance(config, int):
+        check_number(where, config, least=0, most=2**31 - 1)
 
 
 def changed(config: T, changes: Mapping[str, Any], where: str) -> T:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -44,7 +45,7 @@ def shown(value: object, most: int = 80) -> str:
 def check_choice(kind: str, given: str, allowed: Iterable[str]) -> str:
     """Returns ``given`` when it is allowed and raises ``ValueError`` with the nearest valid name otherwise."""
     names = list(allowed)
-    if given not in names:
+    if not isinstance(given, str) or given not in names:
         raise ValueError(unknown_name(kind, given, names))
     return given
 
@@ -86,6 +87,36 @@ def check_number(
         bounds = {"at least": least, "above": above, "at most": most, "below": below}
         said = " and ".join(f"{word} {bound}" for word, bound in bounds.items() if bound is not None)
         raise ValueError(f"{name} must be {said}, got {shown(given)}")
+
+
+def check_kinds(given: Mapping[str, object], kinds: Mapping[str, tuple[type, ...]]) -> None:
+    """Raises ``TypeError`` for the first argument of another kind; one that is None was not given.
+
+    Args:
+        given: Arguments by name.
+        kinds: The kinds of each; what a list or tuple holds is text.
+
+    Example:
+        >>> check_kinds({"splits": "train"}, {"splits": (list, tuple)})
+        Traceback (most recent call last):
+        TypeError: splits must be of type list or tuple, got 'train'
+    """
+    for name, allowed in kinds.items():
+        value = given.get(name)
+        if value is not None and not isinstance(value, allowed):
+            kind = " or ".join(each.__name__ for each in allowed)
+            raise TypeError(f"{name} must be of type {kind}, got {shown(value)}")
+        if isinstance(value, (list, tuple)) and not all(isinstance(each, str) for each in value):
+            raise TypeError(f"{name} must hold text alone, got {shown(value)}")
+
+
+def path_of(name: str, value: object) -> Path:
+    """Returns a path; raises ``TypeError`` for what names no file, ``ValueError`` for what no file can be called."""
+    if not isinstance(value, (str, Path)):
+        raise TypeError(f"{name} must be the path of a file or folder, got {shown(value)}")
+    if not str(value) or "\0" in str(value):
+        raise ValueError(f"{name} must be the path of a file or folder, got {shown(value)}")
+    return Path(value)
 
 
 def check_device(name: str) -> str:

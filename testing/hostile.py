@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import copy
 import datetime
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
 
 ODD: dict[str, Any] = {
     "null": None,
@@ -29,6 +33,34 @@ ODD: dict[str, Any] = {
 """What YAML can hold, by name."""
 
 LEFT_OUT = "left out"
+
+
+def odd_arguments() -> dict[str, Any]:
+    """What a program may pass besides what YAML can hold, by name."""
+    return {
+        **ODD,
+        "tensor": torch.ones(2),
+        "array": np.ones(2),
+        "pair": (1, 0),
+        "words": ("x", "y"),
+        "object": object(),
+        "class": int,
+        "set": {1},
+        "complex": 1j,
+        "path": Path("nowhere"),
+        "nested": {"a": {"b": 1}},
+        "long word": "x" * 5000,
+        "long number": 10**5000,
+        "no letter": "a\0b",
+    }
+
+
+def is_told(error: BaseException) -> bool:
+    """Whether an error is one for a user: raised by this package, or about a file, and not of thousands of words."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    ours = str(frame.f_globals.get("__name__")).startswith("iqaloss.")
+    told = (isinstance(error, (ValueError, TypeError, ImportError)) and ours) or isinstance(error, OSError)
+    return told and len(str(error)) < 8000 and "ambiguous" not in str(error) and "Exceeds the limit" not in str(error)
 
 
 def places(values: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

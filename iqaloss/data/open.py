@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from iqaloss._errors import check_choice
+from iqaloss._errors import check_choice, check_kinds, path_of, shown
 from iqaloss.data.columns import columns_of, observed_scales
 from iqaloss.data.layouts.reading import fitting_layouts, list_layouts, read_layout
 from iqaloss.data.library import CHECKS, Library
@@ -21,6 +21,11 @@ from iqaloss.data.vocabulary import counts_degradation, find_roles, rivals
 
 __all__ = ["SequentialSet", "open_images", "open_rated", "open_rows", "rated_source"]
 
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("splits", "dimensions"), (list, tuple)),
+    **dict.fromkeys(("layout", "score_column", "name"), (str,)),
+    **{"images": (str, Path), "scale": (Scale,), "lower_is_better": (bool,), "library": (Library,)},
+}
 _OF_TABLES = ("lower_is_better", "score_column", "dimensions")
 
 
@@ -93,7 +98,6 @@ def open_rated(
     Example:
         >>> open_rated("scores.csv", "photos").target()  # doctest: +SKIP
     """
-    path, known = Path(data), library or Library()
     given = {
         "images": images,
         "layout": layout,
@@ -103,7 +107,9 @@ def open_rated(
         "score_column": score_column,
         "dimensions": dimensions,
     }
+    check_kinds({**given, "name": name, "library": library}, _KINDS)
     check_choice("check", check, CHECKS)
+    path, known = path_of("data", data), library or Library()
     if layout is None and is_sequential(path):
         _refuse(given, ("layout", "splits", "scale", *_OF_TABLES), data, "read in sequence")
         return SequentialSet(name or path.name.split(".")[0].strip("*") or "data", open_images(data, images))
@@ -168,7 +174,7 @@ def _refuse(given: Mapping[str, object], without_effect: Sequence[str], data: ob
     """Raises ``ValueError`` for an option that would be dropped."""
     for option in without_effect:
         if given[option] is not None:
-            raise ValueError(f"{option}={given[option]!r} has no effect on {data}, which is {what}; leave it out")
+            raise ValueError(f"{option}={shown(given[option])} has no effect on {data}, which is {what}; leave it out")
 
 
 def _layout_of(folder: Path, library: Library) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
+from iqaloss._errors import path_of
 from iqaloss.data.folders import expand_braces, walk
 from iqaloss.data.parquet import ParquetFiles, holds_images
 from iqaloss.data.shards import Shards
@@ -33,7 +34,8 @@ def open_images(spec: str | Path, images: str | Path | None = None) -> Source:
     Example:
         >>> open_images("shards/train-{000..063}.tar")  # doctest: +SKIP
     """
-    path = Path(spec)
+    path = path_of("spec", spec)
+    images = None if images is None else path_of("images", images)
     if images is not None and (path.is_dir() or (path.is_file() and not holds_names(path))):
         raise ValueError(f"images={str(images)!r} has no effect on {spec}: it holds no names of images; leave it out")
     if path.is_dir():

@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor
 
 from iqaloss._configs import parse
-from iqaloss._errors import check_choice
+from iqaloss._errors import check_choice, shown
 from iqaloss.losses.checks import check_count, check_switch
 from iqaloss.scorers.layers.precision import full_precision
 
@@ -80,7 +80,9 @@ class Augment:
             found = cls(**{check_choice("augment", name, tuple(USUAL)): USUAL[name] for name in value})
         else:
             names = ", ".join(USUAL)
-            raise TypeError(f"augment must be None, names out of {names}, a mapping of them or Augment, got {value!r}")
+            raise TypeError(
+                f"augment must be None, names out of {names}, a mapping of them or Augment, got {shown(value)}"
+            )
         return None if found == Augment() else found
 
     def draw(self, shape: Sequence[int], device: torch.device) -> Warp:

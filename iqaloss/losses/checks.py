@@ -152,7 +152,7 @@ def check_finite(name: str, value: float, *, negative: bool = True) -> float:
 def check_switch(name: str, value: bool) -> bool:
     """Returns True or False; raises ``TypeError`` for anything else."""
     if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
     return value
 
 

@@ -69,7 +69,7 @@ class MoEAGIQALoss(IQALoss):
         super().__init__(scorer, mode, **known_options(type(self), options))
         check_model("MoEAGIQALoss", self.scorer, MoEAGIQA, "a MoE-AGIQA")
         self.crops = check_count("crops", crops)
-        self.seed = seed
+        self.seed = check_count("seed", seed, 0)
         self.tokenizer = WordPiece.load(tokenizer) if isinstance(tokenizer, (str, Path)) else tokenizer
         self.register_buffer("prompt_ids", None, persistent=False)
         self.register_buffer("prompt_mask", None, persistent=False)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from iqaloss._errors import check_choice
+from iqaloss._errors import check_choice, shown
 from iqaloss.losses.checks import check_count, check_switch
 from iqaloss.losses.encoded import EncodedTarget, each_tensor
 from iqaloss.losses.micro_batches import WHOLE, Terms, rows_of, score_in_micro_batches
@@ -155,7 +155,7 @@ def check_channels_last(value: bool | str) -> bool | str:
     if isinstance(value, bool):
         return value
     if not isinstance(value, str):
-        raise TypeError(f'channels_last must be True, False or "auto", got {value!r}')
+        raise TypeError(f'channels_last must be True, False or "auto", got {shown(value)}')
     return check_choice("channels_last", value, ("auto",))
 
 

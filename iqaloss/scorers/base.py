@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from iqaloss._errors import unknown_name
+from iqaloss._errors import shown, unknown_name
 from iqaloss.scorers.cards import ScorerCard
 from iqaloss.scorers.image_checks import check_images
 from iqaloss.scorers.layers.fold import fold_batch_norms
@@ -118,6 +118,8 @@ class Scorer(nn.Module, abc.ABC):
             ValueError: If their shape does not fit the model, or a requested name does not exist.
         """
         check_images(images, self.card.min_side, "images", self.mean.device, not self.one_graph)
+        if request is not None and not isinstance(request, Request):
+            raise TypeError(f"request must be a Request, got {shown(request)}")
         request = self.resolve(request or Request.everything())
         images = images.to(self.mean.dtype)
         if self.calibration is None or not request.score:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from iqaloss._aside import aside
-from iqaloss._configs import changed, parse
+from iqaloss._configs import changed, check_counts, parse
 from iqaloss._errors import missing_package, shown
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.calibration import Calibration, CalibrationConfig
@@ -102,8 +102,23 @@ def create_tiny(name: str, *, frozen: bool = True) -> Scorer:
 
 
 def build(item: ScorerEntry, config: Any, options: Mapping[str, Any]) -> Scorer:
-    """Builds an entry's class with a config, some of its fields changed by options."""
-    return item.scorer_class(item.card, changed(config, options, item.card.name))
+    """Builds an entry's class with a config, some of its fields changed by options.
+
+    Raises:
+        ValueError: If an option is unknown or of a wrong kind, or no network can be built with it.
+    """
+    name = item.card.name
+    ready = changed(config, options, name)
+    check_counts(ready, name)
+    try:
+        return item.scorer_class(item.card, ready)
+    except (NotImplementedError, ImportError):
+        raise
+    except (TypeError, RuntimeError, LookupError, ArithmeticError, AssertionError, ValueError) as error:
+        if not options:
+            raise
+        given = ", ".join(f"{key}={shown(value)}" for key, value in options.items())
+        raise ValueError(f"{name} cannot be built with {given}: {str(error).partition(chr(10))[0]}") from error
 
 
 def _with_weights(item: ScorerEntry, weights: str | Path | Mapping[str, Tensor], options: Mapping[str, Any]) -> Scorer:
@@ -111,7 +126,7 @@ def _with_weights(item: ScorerEntry, weights: str | Path | Mapping[str, Tensor],
         scorer = build(item, item.config, options)
         load_strict(scorer, weights, source="the given state dict")
         return scorer
-    if weights == _DEFAULT:
+    if isinstance(weights, str) and weights == _DEFAULT:
         if item.card.embedded is None:
             raise ValueError(item.card.how_to_get_weights())
         return _load_own(embedded_path(item.card.embedded), item, options, sha256=item.card.embedded.sha256)

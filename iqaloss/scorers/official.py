@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from iqaloss._configs import check_options
+from iqaloss._errors import shown
 from iqaloss.scorers.cards import ScorerCard, WeightFile
 from iqaloss.scorers.state_dicts import StateDict, read_file, sha256_of, some, unwrap
 
@@ -74,6 +75,8 @@ def _read(given: OfficialFile, file: WeightFile, open_file: OpenFile | None) -> 
         _compare(Path(given), file)
     elif isinstance(given, Mapping):
         loaded, source = given, "the given state dict"
+    elif isinstance(given, Tensor) or not isinstance(given, Iterable):
+        raise TypeError(f"the role {file.role} takes a file, a state dict or a list of them, got {shown(given)}")
     else:
         # Several files that make up one role keep their order in the key: the model's table joins them.
         return {

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from iqaloss._errors import shown
+
 StateDict = Mapping[str, Tensor]
 _WRAPPERS = ("params_ema", "params", "state_dict", "model")
 _COUNTER = re.compile(r"(^|\.)num_batches_tracked$")
@@ -141,6 +143,8 @@ def load_strict(module: nn.Module, state: StateDict, *, source: str) -> None:
     Raises:
         ValueError: With the names of the tensors that are missing, unexpected, misshapen or not finite.
     """
+    if odd := next((key for key in state if not isinstance(key, str)), None):
+        raise ValueError(f"{source} names tensors by text, got the key {shown(odd)}")
     check_fit(module, state, source=source)
     given = without_counters(state)
     real = {key: value for key, value in given.items() if value.is_floating_point() and not value.is_meta}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from iqaloss._errors import check_choice
+from iqaloss._errors import check_choice, shown
 
 HEADS = ("kan", "mlp")
 SPACES = ("RGB", "HSV", "LAB", "YUV")
@@ -64,6 +64,8 @@ class LARIQAConfig:
 
 def check_spaces(spaces: str | Sequence[str]) -> tuple[str, ...]:
     """Returns colour space names as a tuple; raises ``ValueError`` for an unknown, repeated or missing one."""
+    if not isinstance(spaces, Sequence):
+        raise TypeError(f"color_space must be the name of a space, or a list of them, got {shown(spaces)}")
     names = (spaces,) if isinstance(spaces, str) else tuple(spaces)
     for name in names:
         check_choice("colour space", name, SPACES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from iqaloss._errors import check_choice
+from iqaloss._errors import check_choice, shown
 from iqaloss.scorers.layers.bert import TextConfig
 from iqaloss.scorers.layers.crops import PLACEMENTS
 from iqaloss.scorers.layers.vit import VitConfig
@@ -91,9 +91,13 @@ class MoEAGIQAConfig:
         if self.crops < 1:
             raise ValueError(f"crops must be at least 1, got {self.crops}")
         if not 1 <= self.fusion.best <= self.fusion.experts:
-            raise ValueError(f"best must be between 1 and the {self.fusion.experts} experts, got {self.fusion.best}")
+            raise ValueError(
+                f"best must be between 1 and the {self.fusion.experts} experts, got {shown(self.fusion.best)}"
+            )
         if not 3 <= self.prompt_length <= self.text.positions:
-            raise ValueError(f"prompt_length must be between 3 and {self.text.positions}, got {self.prompt_length}")
+            raise ValueError(
+                f"prompt_length must be between 3 and {self.text.positions}, got {shown(self.prompt_length)}"
+            )
 
     @property
     def visual_depth(self) -> int:

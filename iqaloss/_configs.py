@@ -151,4 +151,7 @@ def changed(config: T, changes: Mapping[str, Any], where: str) -> T:
             new[name] = changed(old, value, f"{where}.{name}")
         else:
             new[name] = convert(hints[name], value, f"{where}.{name}")
-    return dataclasses.replace(config, **new)  # type: ignore[type-var]
+    try:
+        return dataclasses.replace(config, **new)  # type: ignore[type-var]
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error

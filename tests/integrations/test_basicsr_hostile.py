@@ -193,6 +193,48 @@ def test_two_trainings_do_not_write_into_one_folder(recipe: dict[str, Any], tmp_
         train(recipe, root=tmp_path, progress=False)
 
 
+def test_starts_within_one_second_move_what_is_there_to_names_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import basicsr.utils
+
+    from iqaloss.integrations.basicsr import folders
+
+    monkeypatch.setattr(basicsr.utils, "get_time_str", lambda: "20260101_000000")
+    for run in range(3):
+        (tmp_path / "tiny").mkdir()
+        (tmp_path / "tiny" / "run").write_text(str(run))
+        folders._move_aside(tmp_path / "tiny")
+    assert sorted(path.read_text() for path in tmp_path.glob("tiny_archived_*/run")) == ["0", "1", "2"]
+
+
+def test_a_full_disk_costs_no_checkpoint_that_was_saved_before(
+    recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from basicsr.models import base_model
+
+    recipe["logger"]["use_tb_logger"] = False
+    del recipe["train"]["iqa_opt"]["near"], recipe["val"]
+    monkeypatch.setattr(base_model.time, "sleep", lambda seconds: None)
+    whole = torch.save
+
+    def full(state: Any, path: Any, *rest: Any, **options: Any) -> None:
+        if (tmp_path / "experiments" / "tiny" / "training_states" / "2.state").exists():
+            Path(path).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        whole(state, path, *rest, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "save", full)
+        with pytest.raises(OSError, match=r"cannot write .*net_g_4\.pth: No space left on device"):
+            train(recipe, root=tmp_path, progress=False)
+    folder = tmp_path / "experiments" / "tiny"
+    assert not [path for path in folder.rglob("*") if "tmp" in path.name or "partial" in path.name]
+    assert not (folder / "models" / "net_g_4.pth").exists()
+    assert train(recipe, root=tmp_path, auto_resume=True, progress=False) == folder
+    assert set(weights_of(folder)) == {"params", "params_ema"}
+
+
 def test_a_state_that_cannot_be_written_ends_the_training_with_its_path(
     recipe: dict[str, Any],
     tmp_path: Path,

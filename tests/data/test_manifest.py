@@ -291,12 +291,6 @@ def test_rows_with_one_reference_stay_together(manifest: Manifest) -> None:
     assert not references[0] & references[1]
 
 
-def test_folds_cover_all_rows_once() -> None:
-    parts = splits.folds([str(index // 3) for index in range(30)], 5)
-    assert len(parts) == 5
-    assert sorted(row for rows in parts for row in rows) == list(range(30))
-
-
 @pytest.mark.parametrize(
     ("groups", "fractions", "message"),
     [

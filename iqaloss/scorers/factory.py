@@ -21,6 +21,7 @@ from iqaloss.scorers.layers.wordpiece import ReadsPrompts, WordPiece
 from iqaloss.scorers.official import OfficialFile, find_official, read_official
 from iqaloss.scorers.registry import ScorerEntry, entry
 from iqaloss.scorers.state_dicts import check_fit, load_strict, some
+from iqaloss.scorers.unbuilt import without_memory
 
 Weights = str | Path | Mapping[str, Tensor] | None
 """A file or folder, a state dict, or None for random weights."""
@@ -161,7 +162,7 @@ def _load_own(path: Path, item: ScorerEntry, options: Mapping[str, Any], *, sha2
 def _compare_unbuilt(built: Callable[[], Scorer], state: Mapping[str, Tensor], source: str) -> None:
     """Compares a file's tensors with those of its scorer before these take any memory."""
     try:
-        with torch.device("meta"):
+        with without_memory():
             scorer = built()
     except (NotImplementedError, ImportError):  # a library that reads its own tensors: what it builds has one size
         return

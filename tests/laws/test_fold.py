@@ -85,7 +85,7 @@ def distance(got: Tensor, want: Tensor) -> float:
     return float((got - want).abs().max() / want.abs().max())
 
 
-def assert_same(got: Scorer, want: Scorer, request: Request = ALL, tolerance: float = 1e-5) -> None:
+def assert_same(got: Scorer, want: Scorer, request: Request = ALL, tolerance: float = 2e-5) -> None:
     images = images_for(want)
     (found, gradient), (expected, expected_gradient) = (run(scorer, images, request) for scorer in (got, want))
     assert list(found) == list(expected)

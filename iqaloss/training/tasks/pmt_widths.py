@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
-
 from iqaloss.scorers.layers.pyramid import create_network
 from iqaloss.scorers.pmt_iqa.config import PMTIQAConfig
+from iqaloss.scorers.unbuilt import without_memory
 
 Hidden = tuple[int, int, int]
 _SCALES = 4
@@ -21,7 +20,7 @@ def stage_channels(trunk: str) -> list[int]:
         >>> stage_channels("resnet10t")
         [64, 128, 256, 512]
     """
-    with torch.device("meta"):
+    with without_memory():
         network = create_network(trunk, num_classes=0)
     return [info["num_chs"] for info in network.feature_info][-_SCALES:]
 

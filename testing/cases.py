@@ -17,6 +17,12 @@ from iqaloss.losses.mdiqa_loss import FORMS
 from iqaloss.scorers.base import Scorer
 from iqaloss.scorers.factory import create_tiny
 
+TRACED = pytest.mark.skipif(
+    torch.__version__.startswith("2.4."),
+    reason="torch.compile of torch 2.4 breaks graphs at Python's sets and iterators, its torch.export loses modules",
+)
+"""Tests of whole graphs."""
+
 
 @dataclass(frozen=True)
 class Case:

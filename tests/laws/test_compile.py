@@ -18,7 +18,7 @@ from iqaloss import IQALoss
 from iqaloss.losses.loss_terms import MODES
 from iqaloss.scorers.factory import create_tiny
 from iqaloss.scorers.image_checks import fix_size
-from testing.cases import CASES, Case, random_pair
+from testing.cases import CASES, TRACED, Case, random_pair
 
 COMPILED = ("pmt-iqa-fr", "mdiqa-mobile-both")
 EXPORTED = ("lar-iqa-both", "moe-agiqa-both", "pmt-iqa-fr", "sr-iqa-both")
@@ -91,17 +91,20 @@ def compare_compiled(case: Case, backend: str, tolerance: float = 1e-5) -> None:
     assert_same(step(*images), case.loss()(*images), images[0], tolerance)
 
 
+@TRACED
 @every_loss(COMPILED, turn=0)
 def test_compiles_to_one_graph(case: Case) -> None:
     compare_compiled(case, "eager")
 
 
 @pytest.mark.slow
+@TRACED
 def test_compiles_to_generated_code() -> None:
     case = next(case for case in CASES if str(case) == "mdiqa-mobile-weighted-both")
     compare_compiled(case, "inductor", tolerance=1e-3)
 
 
+@TRACED
 @every_loss(EXPORTED, turn=1)
 def test_exports(case: Case) -> None:
     images = images_of(case)
@@ -111,6 +114,7 @@ def test_exports(case: Case) -> None:
 
 @pytest.mark.slow
 @pytest.mark.graphs
+@TRACED
 @pytest.mark.parametrize("case", [case for case in CASES if str(case) in EXPORTED], ids=str)
 def test_exports_strictly(case: Case) -> None:
     images = images_of(case)
@@ -146,6 +150,7 @@ def test_a_size_that_is_fixed_is_a_number_in_the_graph() -> None:
 
 
 @pytest.mark.slow
+@TRACED
 @pytest.mark.parametrize("mode", MODES)
 def test_a_second_and_a_third_size_compile_in_the_time_of_the_first(mode: str) -> None:
     """With timm's padding, whose sizes are formulas in formulas, one graph for all sizes was never done."""
@@ -162,6 +167,7 @@ def test_a_second_and_a_third_size_compile_in_the_time_of_the_first(mode: str) -
 
 
 @pytest.mark.slow
+@TRACED
 def test_a_scorer_that_says_so_has_one_graph_for_all_sizes() -> None:
     torch.compiler.reset()
     sizes, loss = Sizes(), IQALoss(create_tiny("pmt-iqa"), mode="nr")

@@ -24,7 +24,7 @@ from iqaloss.scorers.layers.fold import fold_batch_norms
 from iqaloss.scorers.layers.frozen_cache import FrozenCache
 from iqaloss.scorers.layers.transformer import PositionTable
 from iqaloss.scorers.state_dicts import load_strict
-from testing.cases import tiny
+from testing.cases import TRACED, tiny
 from testing.costs import loss_costs, operations, total_flops
 
 EMBEDDED = "embedded"
@@ -413,6 +413,7 @@ def test_traced_graphs_compute_what_was_remembered() -> None:
     torch.testing.assert_close(compiled(3, 5), eager)
 
 
+@TRACED
 @pytest.mark.parametrize("name", ["mdiqa-mobile", "lar-iqa"])
 def test_a_folded_scorer_compiles_whole_and_is_exported(name: str) -> None:
     folded = folded_form(name)

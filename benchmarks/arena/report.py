@@ -157,7 +157,8 @@ def contact_sheet(folders: Mapping[str, Path], out: Path, crops: int = 6, cell: 
 
     label, gap = 190, 4
     files = {title: sorted(folder.glob("*.png")) for title, folder in folders.items()}
-    size = (label + crops * (cell + gap), len(files) * (cell + gap))
+    columns = min(crops, max(map(len, files.values())))
+    size = (label + columns * (cell + gap), len(files) * (cell + gap))
     sheet, font = Image.new("RGB", size, "white"), ImageFont.load_default(14)
     draw = ImageDraw.Draw(sheet)
     for row, (title, found) in enumerate(files.items()):

@@ -39,11 +39,16 @@ STRENGTH = {"nr": 0.03, "fr": 1.0, "both": 0.03}
 Floats = NDArray[np.float64]
 
 
+def factor(mode: str, strength: float | None) -> float:
+    """Returns the factor of the whole loss: the one that was asked for, or the mode's own."""
+    return STRENGTH[mode] if strength is None else strength
+
+
 def contestant(mode: str, dimension: str, weight: float, strength: float | None = None) -> Contestant:
     """Returns the training of one cell; weight 1 is the same for all dimensions."""
     name = f"{mode}-{dimension}-{weight:g}" if weight != 1 else f"{mode}-all-1"
     loss = {"kind": "iqaloss", "type": "MDIQALoss", "mode": mode, "weights": {dimension: weight}}
-    return Contestant(name, name, "iqaloss", (STRENGTH[mode] if strength is None else strength,), loss)
+    return Contestant(name, name, "iqaloss", (factor(mode, strength),), loss)
 
 
 @dataclass(frozen=True)
@@ -183,7 +188,7 @@ def main() -> None:
         f"torch {torch.__version__}; {task.title}; RLFN from {arguments.start.name}; {budget.steps} steps of Adam (at "
         f"most {budget.rate:g}) on {budget.batch} patches of {budget.patch}, seeds "
         f"{', '.join(map(str, arguments.seeds))}; means over {len(originals)} centre crops of {arguments.side}",
-        "L1 + " + ", ".join(f"{strength or STRENGTH[mode]:g} x MDIQALoss in mode {mode}" for mode in arguments.modes),
+        "L1 + " + ", ".join(f"{factor(mode, strength):g} x MDIQALoss in mode {mode}" for mode in arguments.modes),
         "wanted: upwards without a reference (downwards for noise), towards the original's with one",
     ]
     found = cells(arguments.out, arguments.seeds, arguments.modes, arguments.dimensions, truth, strength)

@@ -37,6 +37,11 @@ class Source:
     offline: bool = False
     seconds: float = 30.0
 
+    @property
+    def stays_offline(self) -> bool:
+        """Whether nothing is fetched, for this source or by the environment variable."""
+        return self.offline or os.environ.get(OFFLINE, "0") not in ("", "0")
+
     def address(self, url: str) -> str:
         """Returns where a file is fetched from.
 
@@ -98,7 +103,7 @@ def get(file: WeightFile, folder: Path, source: Source | None = None) -> Path:
 
 
 def _fetch(address: str, path: Path, known: tuple[str, ...], source: Source) -> None:
-    if source.offline or os.environ.get(OFFLINE, "0") not in ("", "0"):
+    if source.stays_offline:
         raise ValueError(f"{path} is not there, and nothing is fetched offline; it would come from {address}")
     pooch = _pooch()
     digest = f"sha256:{known[0]}" if len(known) == 1 else None

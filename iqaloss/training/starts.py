@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -103,7 +102,7 @@ def fetched(paths: Iterable[Path], source: downloads.Source | None = None) -> It
         if known.by == "https":
             file = WeightFile(path.name, (path.name,), known.what, known.license, url=known.what)
             downloads.get(file, path.parent, source)
-        elif source.offline or os.environ.get(downloads.OFFLINE, "0") not in ("", "0"):
+        elif source.stays_offline:
             raise ValueError(f"{path} is not there, and nothing is fetched offline; {advice(path)}")
         else:
             _save(_LOADERS[known.by](known.what), path)

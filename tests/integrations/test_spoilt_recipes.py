@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ if importlib.util.find_spec("basicsr") is None:
     pytest.skip("BasicSR is not installed (extra basicsr; not on Python 3.13)", allow_module_level=True)
 
 from iqaloss.integrations.basicsr import register
+from iqaloss.integrations.basicsr.call_checks import check_call
 from iqaloss.integrations.basicsr.checks import check_recipe
 from iqaloss.integrations.basicsr.compat import cpu_in_place_of_cuda
 from iqaloss.integrations.basicsr.recipe import RecipeError, complete, read_recipe
@@ -89,6 +91,41 @@ def test_a_spoilt_recipe_is_told_with_its_place_or_builds(
     path = next(path for path in RECIPES if path.stem == name)
     for done, options in islice(spoilt(small(path, weights, tmp_path)), 7, None, every):
         hold(done, options, tmp_path)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("key", ["network_d", "train.optim_d", "train.gan_opt"])
+@pytest.mark.parametrize("gone", [True, False], ids=["left out", "null"])
+def test_what_a_discriminator_needs_is_missed(key: str, gone: bool, weights: dict[str, str], tmp_path: Path) -> None:
+    options = small(next(path for path in RECIPES if path.stem == "realesrgan_1_plain"), weights, tmp_path)
+    *above, last = key.split(".")
+    inside = options[above[0]] if above else options
+    if gone:
+        del inside[last]
+    else:
+        inside[last] = None
+    with pytest.raises(RecipeError, match=rf"{re.escape(key)} is missing|{re.escape(key)}: "):
+        check_recipe(options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "told"),
+    [
+        ("ECBSR", {"num_in_ch": 3, "num_out_ch": 3, "num_block": 2, "num_channel": 8, "with_idt": True,
+                   "act_type": "prelu", "scale": 2}, None),
+        ("RIDNet", {"in_channels": 3, "mid_channels": 8, "out_channels": 3}, None),
+        ("SwinIR", {"img_size": 64, "window_size": 8}, None),
+        ("SwinIR", {"img_size": 64, "window_size": 7}, "is invalid for input"),
+        ("UNetDiscriminatorSN", {"num_in_ch": 3, "num_feat": 0}, "0 elements"),
+    ],
+)  # fmt: skip
+def test_a_network_is_refused_for_its_own_faults_alone(kind: str, options: dict[str, Any], told: str | None) -> None:
+    """Not for those of being built without memory."""
+    from basicsr.utils.registry import ARCH_REGISTRY
+
+    found = list(check_call("network_g", {"type": kind, **options}, ARCH_REGISTRY, "network", build=True))
+    assert len(found) == (told is not None), found
+    assert not told or told in found[0]
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import re
 from collections.abc import Iterable, Mapping
@@ -10,12 +9,15 @@ from typing import Any
 
 from iqaloss._errors import shown, unknown_name
 from iqaloss.integrations.basicsr.kinds import Check, flag, real, several, whole, word
+from iqaloss.scorers.unbuilt import without_memory
 
 _COUNT = re.compile(r"num_\w+|\w+_ch|upscale|crop_border")
 """Arguments that are whole numbers, as their default, which may be one where any number will do, does not say."""
 _MOST = 2**14
 _HANDED_IN = {"img", "img2", "optimizer", "params", "self"}
 _OF_VALUES = (TypeError, ValueError, ArithmeticError, AssertionError, LookupError, AttributeError)
+_OF_NO_MEMORY = ("meta", "incompatible tensor type")
+"""Words of errors that a right network meets too where its tensors have no values."""
 
 
 def names_in(registry: Any) -> list[str]:
@@ -86,11 +88,9 @@ def _like(name: str, default: Any) -> Check:
 
 
 def _check_built(place: str, given: Mapping[str, Any], call: Any) -> Iterable[str]:
-    import torch
-
     try:
-        # Tensors without memory cannot be asked for their values, which only what is right so far does.
-        with torch.device("meta"), contextlib.suppress(RuntimeError):
+        with without_memory():
             call(**given)
-    except _OF_VALUES as error:
-        yield f"{place}: {type(error).__name__}: {error}".rstrip(": ").partition("\n")[0]
+    except (RuntimeError, *_OF_VALUES) as error:
+        if not any(words in str(error).lower() for words in _OF_NO_MEMORY):
+            yield f"{place}: {type(error).__name__}: {error}".rstrip(": ").partition("\n")[0]

@@ -23,6 +23,7 @@ _ALWAYS = {
     "notes",  # whatever its author wants to keep beside a recipe
 }
 _TRAIN = {"total_iter", "warmup_iter", "scheduler", "optim_g", "iqa_opt", "perceptual_opt", "pixel_opt"}
+_ADVERSARIAL = ("gan_opt", "optim_d")
 _TRAINED_ON = {"gt_size", "use_hflip", "use_rot"}
 """What datasets read in a training alone."""
 _KNOWN = {
@@ -99,15 +100,21 @@ def check_model_keys(options: Mapping[str, Any], model: type) -> Iterable[str]:
         return  # a model of the user's own may read anything in any way
     needed, known = read_keys(model, r"(?<!\w)(?:self\.)?opt")
     if options.get("high_order_degradation", True) is False:
-        needed = set()
-    given = {key for key, value in options.items() if value is not None}
-    for key in sorted(needed - _FILLED_IN - given):
-        if not key.startswith("network_"):
-            yield f"{key} is missing: {model.__name__} reads it{_meant(key, options)}"
+        needed = {key for key in needed if key.startswith("network_")}
+    yield from _lacking("", options, needed - _FILLED_IN - {"network_g"}, model)
     yield from _unread("", options, known | _FILLED_IN | _ALWAYS, model)
-    _, in_train = read_keys(model, r"(?:train_opt|opt\['train'\])")
+    read_always, in_train = read_keys(model, r"(?:train_opt|opt\['train'\])")
     train = options.get("train")
-    yield from _unread("train.", train if isinstance(train, Mapping) else {}, in_train | _TRAIN, model)
+    if isinstance(train, Mapping):
+        # Other keys are asked for first. A discriminator's optimizer is not, nor is its loss, where there is one.
+        yield from _lacking("train.", train, set(_ADVERSARIAL) if "optim_d" in read_always else set(), model)
+        yield from _unread("train.", train, in_train | _TRAIN, model)
+
+
+def _lacking(place: str, given: Mapping[str, Any], needed: set[str], model: type) -> Iterable[str]:
+    for key in sorted(needed):
+        if given.get(key) is None:
+            yield f"{place}{key} is missing: {model.__name__} reads it{_meant(key, given)}"
 
 
 def _unread(place: str, given: Mapping[str, Any], read: set[str], model: type) -> Iterable[str]:

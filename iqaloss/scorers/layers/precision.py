@@ -10,17 +10,6 @@ import torch
 from torch import Tensor, nn
 
 
-def _has_autocast(device: str) -> bool:
-    try:
-        return torch.amp.is_autocast_available(device)
-    except RuntimeError:  # a torch that does not know the device
-        return False
-
-
-AUTOCAST = frozenset(filter(_has_autocast, ("cpu", "cuda", "xpu", "mps", "hpu", "mtia", "xla", "privateuseone")))
-"""Devices that have autocast; asked once, for older versions of torch.compile cannot ask inside a graph."""
-
-
 def full_precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
     """Returns a context without autocast, also for a device that has none, such as ``meta``.
 
@@ -29,7 +18,7 @@ def full_precision(device: torch.device) -> contextlib.AbstractContextManager[An
         ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
         torch.float32
     """
-    if device.type in AUTOCAST:
+    if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return contextlib.nullcontext()
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from iqaloss.losses.blur import gaussian_blur
 from iqaloss.losses.checks import check_finite
+from iqaloss.scorers.layers.blur import gaussian_blur
 
 SIGMA = 1.0
 """The Gaussian, in pixels, that tells the low-pass part of a gradient from its high-pass part."""

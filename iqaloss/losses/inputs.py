@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from iqaloss._errors import check_choice
 from iqaloss._straight_through import straight_through
 from iqaloss.losses.augment import Augment, Warp, warp
-from iqaloss.losses.blur import gaussian_blur
 from iqaloss.losses.checks import check_count, check_finite, check_range
 from iqaloss.losses.tiles import cut
+from iqaloss.scorers.layers.blur import gaussian_blur
 
 CLAMPS = ("ste", "clip")
 Places = tuple[Tensor, Tensor]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from iqaloss.training.engine.checkpointing import read_state, write_state
+from scorer_recipes.mdiqa_mobile.opposition import Opposition
 from scorer_recipes.mdiqa_mobile.recipe import Recipe
 
 Half = tuple[dict[str, float], list["Tensor | None"]]
@@ -53,13 +54,13 @@ def descend(
     return terms
 
 
-def save_state(path: Path, recipe: Recipe, step: int, holders: Mapping[str, Any]) -> None:
+def save_state(path: Path, recipe: Recipe | Opposition, step: int, holders: Mapping[str, Any]) -> None:
     """Writes the step, the recipe and the states of whatever is named."""
     states = {name: holder.state_dict() for name, holder in holders.items()}
     write_state({"step": step, "recipe": json.dumps(dataclasses.asdict(recipe)), **states}, path)
 
 
-def load_state(path: Path, recipe: Recipe, holders: Mapping[str, Any]) -> int:
+def load_state(path: Path, recipe: Recipe | Opposition, holders: Mapping[str, Any]) -> int:
     """Gives whatever is named the states in a checkpoint and returns its step.
 
     Raises:

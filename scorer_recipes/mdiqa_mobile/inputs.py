@@ -51,11 +51,13 @@ def step_generator(seed: int, step: int, use: int = 0) -> Generator:
     return torch.Generator().manual_seed((seed * 1_000_003 + step) * 16 + use)
 
 
-def _pick(generator: Generator, count: int) -> int:
+def pick(generator: Generator, count: int) -> int:
+    """Draws a number below a count."""
     return int(torch.randint(count, (), generator=generator))
 
 
-def _chance(generator: Generator) -> float:
+def chance(generator: Generator) -> float:
+    """Draws a number in [0, 1)."""
     return float(torch.rand((), generator=generator))
 
 
@@ -78,31 +80,31 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
 
 def scored_inputs(images: DecodedImages, rows: list[int], recipe: Recipe, generator: Generator) -> Tensor:
     """Returns inputs ``[B, 3, S, S]`` of scored photographs: nearly whole ones, or crops at their own resolution."""
-    native = _chance(generator) < recipe.native
-    size = recipe.sizes[_pick(generator, len(recipe.sizes))]
+    native = chance(generator) < recipe.native
+    size = recipe.sizes[pick(generator, len(recipe.sizes))]
     side = int(images.array.shape[1])
     inputs = []
     for row in rows:
         if native:
             size = min(size, side)
-            top, left = _pick(generator, side - size + 1), _pick(generator, side - size + 1)
+            top, left = pick(generator, side - size + 1), pick(generator, side - size + 1)
             image = images.crop(row, top, left, size)
         else:
-            cut = side if _chance(generator) < 0.5 else round(side * (0.8 + 0.2 * _chance(generator)))
-            top, left = _pick(generator, side - cut + 1), _pick(generator, side - cut + 1)
+            cut = side if chance(generator) < 0.5 else round(side * (0.8 + 0.2 * chance(generator)))
+            top, left = pick(generator, side - cut + 1), pick(generator, side - cut + 1)
             image = resize(images.crop(row, top, left, cut), size, size)
-        inputs.append(image.flip(2) if _chance(generator) < 0.5 else image)
+        inputs.append(image.flip(2) if chance(generator) < 0.5 else image)
     return torch.stack(inputs)
 
 
 def clean_crop(images: DecodedImages, row: int, size: int, generator: Generator) -> Tensor:
     """Returns a crop ``[3, size, size]`` of a photograph at its own resolution, or shrunk to 3/4 or a half of it."""
     side = int(images.array.shape[1])
-    scale = (1.0, 4 / 3, 2.0)[_pick(generator, 3)]
+    scale = (1.0, 4 / 3, 2.0)[pick(generator, 3)]
     cut = min(side, round(size * scale))
-    top, left = _pick(generator, side - cut + 1), _pick(generator, side - cut + 1)
+    top, left = pick(generator, side - cut + 1), pick(generator, side - cut + 1)
     image = resize(images.crop(row, top, left, cut), size, size)
-    return image.flip(2) if _chance(generator) < 0.5 else image
+    return image.flip(2) if chance(generator) < 0.5 else image
 
 
 def degraded_group(
@@ -117,10 +119,10 @@ def degraded_group(
     own = PROPERTIES.index(lesson.dimension)
     base = torch.full((count,), recipe.clean_target)
     known = torch.ones(count)
-    if _chance(generator) < recipe.base_share:
+    if chance(generator) < recipe.base_share:
         others = [other for other in lessons if other.dimension != lesson.dimension]
-        other = others[_pick(generator, len(others))]
-        strength = 0.15 + 0.65 * _chance(generator)
+        other = others[pick(generator, len(others))]
+        strength = 0.15 + 0.65 * chance(generator)
         clean = other.degradation(clean, strength, generator)
         base[PROPERTIES.index(other.dimension)] -= other.target_fall(strength)
         for name in other.free:
@@ -130,7 +132,7 @@ def degraded_group(
     known[own] = 1.0
     steps = recipe.versions - 1
     # One strength in each of equal intervals: ordered, never the same twice, both ends reached.
-    strengths = [(k + _chance(generator)) / steps for k in range(steps)]
+    strengths = [(k + chance(generator)) / steps for k in range(steps)]
     strengths = [max(0.08, min(1.0, strength)) for strength in strengths]
     versions, targets = [clean], [base]
     for strength in strengths:
@@ -147,13 +149,13 @@ def degraded_groups(source: Source, recipe: Recipe, generator: Generator) -> lis
     """Returns the groups of a step, all of one crop size; every dimension that can be lost is drawn equally often."""
     images, clean, lessons = source.images, source.clean, source.lessons
     lost = [name for name in PROPERTIES if any(lesson.dimension == name for lesson in lessons)]
-    size = min(recipe.crop_sizes[_pick(generator, len(recipe.crop_sizes))], int(images.array.shape[1]))
+    size = min(recipe.crop_sizes[pick(generator, len(recipe.crop_sizes))], int(images.array.shape[1]))
     groups = []
     for _ in range(recipe.groups):
-        name = lost[_pick(generator, len(lost))]
+        name = lost[pick(generator, len(lost))]
         fitting = [lesson for lesson in lessons if lesson.dimension == name]
-        lesson = fitting[_pick(generator, len(fitting))]
-        crop = clean_crop(images, clean[_pick(generator, len(clean))], size, generator)
+        lesson = fitting[pick(generator, len(fitting))]
+        crop = clean_crop(images, clean[pick(generator, len(clean))], size, generator)
         groups.append(degraded_group(crop, lesson, recipe, generator, lessons))
     return groups
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from iqaloss import IQALoss, MDIQALoss
-from iqaloss.losses.blur import gaussian_blur
 from iqaloss.losses.functional import nr_loss
 from iqaloss.losses.registry import LossSpec
+from iqaloss.scorers.layers.blur import gaussian_blur
 from testing.cases import random_pair, tiny
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from iqaloss import IQALoss, MDIQALoss
 from iqaloss.losses.augment import Augment, warp
-from iqaloss.losses.blur import gaussian_blur
 from iqaloss.losses.registry import LossSpec
+from iqaloss.scorers.layers.blur import gaussian_blur
 from testing.cases import random_pair, tiny
 from testing.costs import NoWaiting
 

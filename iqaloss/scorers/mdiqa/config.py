@@ -82,11 +82,14 @@ class MDIQAConfig:
         fusion: How the dimensions become one score.
         compare_levels: Whether full-reference mode compares the levels of the first branch's backbone, with weights for
             each dimension, instead of the dimensions' own maps, which see no finer than 32 pixels.
+        blur: Standard deviation in pixels of a Gaussian before everything else; 0 for none. A stem with a stride
+            aliases the finest detail, and its gradient answers with patterns of two and four pixels.
     """
 
     branches: tuple[BranchConfig, ...]
     fusion: FusionConfig
     compare_levels: bool = False
+    blur: float = 0.0
 
     @property
     def dimensions(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.cards import ScorerCard
+from iqaloss.scorers.layers.blur import gaussian_blur
 from iqaloss.scorers.layers.precision import full_precision
 from iqaloss.scorers.mdiqa.clip import ClipTokens
 from iqaloss.scorers.mdiqa.config import MDIQAConfig
@@ -138,6 +139,8 @@ class MDIQA(Scorer):
         mapped = everything if local else () if leveled else request.features or ()
         weighted = request.score or "weights" in extras
 
+        if self.config.blur:
+            images = gaussian_blur(images, self.config.blur)
         normalized = self.normalize(images)
         # Maps that are compared differ by less than bfloat16 can tell: the sign of each difference is its gradient.
         compared = bool(request.features) and not self.training

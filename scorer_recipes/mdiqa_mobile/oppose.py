@@ -1,0 +1,137 @@
+"""The oppose command: trains a scorer on against networks that learn to please it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from benchmarks.arena.networks import load_network
+from iqaloss._errors import check_device
+from iqaloss._files import replacing
+from iqaloss._progress import Stages
+from iqaloss.evaluation.probes.gaming.networks import Training, patches, pixel_loss, seeded
+from iqaloss.evaluation.probes.gaming.networks import train as train_network
+from iqaloss.scorers.checkpoints import read_metadata, save
+from iqaloss.scorers.factory import create_scorer
+from iqaloss.scorers.mdiqa.model import MDIQA
+from scorer_recipes.mdiqa_mobile.comparing import with_distances
+from scorer_recipes.mdiqa_mobile.data import DecodedImages, read_rated, split_rows
+from scorer_recipes.mdiqa_mobile.opposed import OPPOSED, OpposedTrainer
+from scorer_recipes.mdiqa_mobile.opposition import Opposition
+from scorer_recipes.mdiqa_mobile.recipe import Recipe
+from scorer_recipes.mdiqa_mobile.report import FILE, NAME, say
+from scorer_recipes.mdiqa_mobile.run import Run
+from scorer_recipes.mdiqa_mobile.speed import keep_memory
+
+START = Path(__file__).parent.parent.parent / "examples" / "demo" / "start.safetensors"
+"""The demo's x4 network, which L1 has finished with."""
+
+SMALL = Training(steps=600, rate=2e-3, batch=12, side=96)
+WIDTH, BLOCKS, PICTURES = 32, 2, 400
+_OPTIONS = {
+    "seed": "every random choice is a function of the seed and the step",
+    "steps": "optimiser steps",
+    "batch": "originals in a step, each in eleven versions",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m scorer_recipes.mdiqa_mobile oppose",
+        description="Train a scorer on against restoration networks that learn beside it to please it.",
+    )
+    parser.add_argument("file", type=Path, help="safetensors file written by the training")
+    parser.add_argument("--data", type=Path, required=True, help="BIQ2021 folder, or images beside scores.csv")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, log and the exported file")
+    parser.add_argument("--cache", type=Path, help="file of decoded photographs (default: OUT/photographs.npy)")
+    parser.add_argument("--resume", action="store_true", help="continue from OUT/opposed.pt with the same settings")
+    parser.add_argument("--stop", type=int, help="stop at this step; the learning rate still follows --steps")
+    parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, ... (default cpu)")
+    for field in dataclasses.fields(Opposition):
+        if field.name in _OPTIONS:
+            about = f"{_OPTIONS[field.name]} (default {field.default})"
+            parser.add_argument("--" + field.name, type=type(field.default), default=field.default, help=about)
+    return parser
+
+
+def oppose(arguments: Sequence[str]) -> int:
+    """Trains, or continues, and exports the averaged weights."""
+    given = build_parser().parse_args(arguments)
+    check_device(given.device)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    fields = {field.name for field in dataclasses.fields(Opposition)}
+    plan = Opposition(**{name: value for name, value in vars(given).items() if name in fields})
+    keep_memory()
+    given.out.mkdir(parents=True, exist_ok=True)
+    if (given.out / OPPOSED).is_file() and not given.resume:
+        raise ValueError(f"{given.out / OPPOSED} exists: pass --resume to continue, or another --out")
+    notes = read_metadata(given.file)
+    rated = read_rated(given.data)
+    images = DecodedImages(rated, given.cache or given.out / "photographs.npy")
+    with Stages() as progress:
+        recipe = Recipe(seed=int(json.loads(notes["recipe"])["seed"]))
+        run = Run(images, rated, split_rows(rated)[0], recipe, given.out, progress, given.device)
+        trainer = trained(given.file, run, plan, given.stop)
+        found = with_distances(trainer.finish(), run)
+    kept = {key: value for key, value in notes.items() if not key.startswith("iqaloss.")}
+    kept["opposition"] = json.dumps({**dataclasses.asdict(plan), "step": trainer.step})
+    say(f"wrote {save(found, given.out / FILE, dtype=torch.float16, **kept)}")
+    return 0
+
+
+def trained(file: Path, run: Run, plan: Opposition, stop: int | None = None) -> OpposedTrainer:
+    """Trains a file's scorer to the end of a plan or to a step, and stores the state every 25 steps."""
+    scorer = blurred_scorer(file, plan.blur).to(run.device)
+    teacher = create_scorer(NAME, file).freeze().fold().to(run.device)
+    trainer = OpposedTrainer(scorer, teacher, run, plan, starts(run))  # type: ignore[arg-type]
+    if (run.out / OPPOSED).is_file():
+        trainer.resume()
+    with (run.out / "opposed.csv").open("a", encoding="utf-8") as log:
+        while trainer.step < min(plan.steps, stop or plan.steps):
+            terms = trainer.train_step()
+            said = " ".join(f"{name} {value:.3f}" for name, value in terms.items())
+            run.progress("against opponents", trainer.step, plan.steps, said)
+            log.write(f"{trainer.step},{time.time():.1f},{','.join(f'{value:.5f}' for value in terms.values())}\n")
+            log.flush()
+            if trainer.step % 25 == 0:
+                trainer.save()
+    trainer.save()
+    return trainer
+
+
+def blurred_scorer(file: Path, blur: float) -> MDIQA:
+    """Returns a file's scorer, trainable, with a Gaussian before it."""
+    read = create_scorer(NAME, file, frozen=False)
+    if not isinstance(read, MDIQA):
+        raise TypeError(f"{NAME} is a {type(read).__name__}, expected MDIQA")
+    scorer = MDIQA(read.card, dataclasses.replace(read.config, blur=blur))
+    scorer.load_state_dict(read.state_dict())
+    return scorer
+
+
+def starts(run: Run) -> list[nn.Module]:
+    """Returns the networks that opponents start from: the demo's, and one that is trained on the spot."""
+    with torch.random.fork_rng(devices=[]):
+        first = load_network("msrresnet", START)
+    small, file = seeded(run.recipe.seed, WIDTH, BLOCKS), run.out / "small_network.pt"
+    if file.is_file():
+        small.load_state_dict(torch.load(file, weights_only=True))
+    else:
+        rows = run.source.clean[:: max(1, len(run.source.clean) // PICTURES)]
+        pictures = [run.images.full(row) for row in rows]
+        batches = patches(pictures, SMALL, run.recipe.seed)
+        train_network(small, pixel_loss, batches, SMALL, partial(run.progress, "a small x4 network"))
+        with replacing(file) as temporary:
+            torch.save(small.state_dict(), temporary)
+    return [network.to(run.device).eval().requires_grad_(False) for network in (first, small)]

@@ -1,0 +1,180 @@
+"""Training against opponents: how far a score falls from an original to what fools it is how much worse that looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from iqaloss.evaluation.patterns import pattern_rise
+from iqaloss.losses.mdiqa_loss import MDIQALoss
+from iqaloss.scorers.layers.blur import gaussian_blur
+from iqaloss.scorers.mdiqa.model import MDIQA
+from iqaloss.training.engine.ema import WeightAverage
+from scorer_recipes.mdiqa_mobile.descent import Half, descend, gradients, load_state, save_state
+from scorer_recipes.mdiqa_mobile.inputs import chance, clean_crop, pick, resize, step_generator
+from scorer_recipes.mdiqa_mobile.opponents import Opponents, dimension_mixes
+from scorer_recipes.mdiqa_mobile.opposition import Opposition, along, parameter_groups, scores_of, tie, wanted_falls
+from scorer_recipes.mdiqa_mobile.run import Run
+
+OPPOSED = "opposed.pt"
+
+
+class OpposedTrainer:
+    """Trains a scorer against networks that learn beside it; every step depends on its number, the seed and the state.
+
+    Args:
+        scorer: The scorer, not frozen, with its starting weights.
+        teacher: The same, frozen: what it says of photographs shall stay.
+        run: Photographs, scores and the folder of the checkpoint.
+        plan: The settings.
+        starts: Trained x4 networks that the opponents start from.
+    """
+
+    def __init__(self, scorer: MDIQA, teacher: MDIQA, run: Run, plan: Opposition, starts: Sequence[nn.Module]) -> None:
+        self.scorer = scorer.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.teacher, self.given, self.plan = teacher, run, plan
+        self.names, self.scores, self.step = scorer.dimension_names, run.scores, 0
+        self.optimizer = torch.optim.AdamW(parameter_groups(scorer, plan), betas=(0.9, 0.99))
+        self.trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        self.average = WeightAverage(scorer, plan.ema)
+        first = step_generator(plan.seed, 0, 12)
+        self.opponents = Opponents(starts, len(self.names), first)
+        self.far = MDIQALoss(mode="fr", scorer=teacher, prefilter=0.8, reduction="none")
+        self.unit = self._unit(first)
+
+    def _unit(self, generator: Generator) -> float:
+        """Returns the mean distance of the first starting network's restorations."""
+        originals = torch.cat([self._originals(8, self.plan.sizes[-1], generator) for _ in range(4)])
+        with torch.no_grad():
+            return float(self.far(self.opponents.plain(originals)[0], originals).mean())
+
+    def _originals(self, count: int, size: int, generator: Generator) -> Tensor:
+        source = self.given.source
+        chosen = torch.randint(len(source.clean), (count,), generator=generator).tolist()
+        crops = [clean_crop(source.images, source.clean[number], size, generator) for number in chosen]
+        return torch.stack(crops).to(self.given.device)
+
+    @torch.no_grad()
+    def _taught(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return scores_of(self.teacher, images)
+
+    def train_step(self) -> dict[str, float]:
+        """Does one step and returns the terms of its loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * self.plan.rate_factor(self.step)
+        generator = step_generator(self.plan.seed, self.step, 13)
+        halves = [self.opposed_half(generator), self.photograph_half(generator)]
+        terms = descend(self.optimizer, self.trained, halves, self.plan.clip, f"step {self.step}")
+        self.average.update(self.scorer)
+        self.step += 1
+        return terms
+
+    def versions(self, originals: Tensor, generator: Generator) -> Tensor:
+        """Returns what is made of originals ``[B, 3, H, W]``, ``[V, B, 3, H, W]``.
+
+        Restorations of L1, of the opponents, what lies up the scorer's gradient from two of these and from the
+        original, and what lies down the distance's from two others: a way up the gradient is worth what it is worth.
+        """
+        batch = len(originals)
+        base = self.opponents.plain(originals)
+        base += self.opponents.draw(originals, lambda images: scores_of(self.scorer, images)[0], generator)
+        pool = torch.stack(base)
+
+        def some(times: int) -> Tensor:
+            chosen = torch.randint(len(base), (times, batch), generator=generator)
+            return torch.cat([pool[row, torch.arange(batch)] for row in chosen])
+
+        rising = torch.cat([some(2), originals]).requires_grad_()
+        mixes = dimension_mixes(len(rising), len(self.names), generator).to(rising)
+        (up,) = torch.autograd.grad((scores_of(self.scorer, rising)[0] * mixes).sum(), rising)
+        falling = some(2).requires_grad_()
+        (down,) = torch.autograd.grad(self.far(falling, originals.repeat(2, 1, 1, 1)).sum(), falling)
+        moved = torch.cat([along(rising.detach(), up, generator), along(falling.detach(), -down, generator)])
+        return torch.cat([pool, moved.unflatten(0, (-1, batch))])
+
+    def opposed_half(self, generator: Generator) -> Half:
+        """Returns loss terms and gradients of originals and their versions."""
+        plan = self.plan
+        size = plan.sizes[pick(generator, len(plan.sizes))]
+        originals = self._originals(plan.batch, size, generator)
+        versions = self.versions(originals, generator)
+        count = len(versions)
+        shown, truth = torch.cat([originals[None], versions]).flatten(0, 1), originals.repeat(count, 1, 1, 1)
+        with torch.no_grad():
+            flat = versions.flatten(0, 1)
+            far = (self.far(flat, truth) / self.unit).unflatten(0, (count, -1))
+            rise = (pattern_rise(flat, truth).to(far) - plan.free_pattern).clamp_min(0.0).unflatten(0, (count, -1))
+            pattern = plan.price(self.step) * rise
+            seen, said = (kind.unflatten(0, (count + 1, -1)) for kind in self._taught(shown))
+            low = self._taught(gaussian_blur(shown, 2.5))[0].unflatten(0, (count + 1, -1))
+        wanted = wanted_falls(plan, self.names, far, pattern, seen, low)
+        dimensions, score = (kind.unflatten(0, (count + 1, -1)) for kind in scores_of(self.scorer, shown))
+        terms = {
+            "falls": 20.0 * tie(dimensions[:1] - dimensions[1:], wanted),
+            "overall": 5.0 * tie(score[:1] - score[1:], 0.7 * plan.slope * (far + pattern)),
+            "originals": 10.0 * ((dimensions[0] - seen[0]).square().mean() + (score[0] - said[0]).square().mean()),
+        }
+        values, grads = gradients(terms, self.trained)
+        drawn = slice(len(self.opponents.starts), len(self.opponents.starts) + len(self.opponents.plan))
+        return {**values, "drawn": float(far[drawn].mean()), "pattern": float(rise[drawn].mean())}, grads
+
+    def photograph_half(self, generator: Generator) -> Half:
+        """Returns loss terms and gradients of photographs: what was learnt before shall stay, and crops shall gain."""
+        plan, images = self.plan, self.given.images
+        training = self.given.training
+        rows = [training[pick(generator, len(training))] for _ in range(plan.wholes)]
+        side = plan.whole_sides[pick(generator, len(plan.whole_sides))]
+        whole = [resize(images.full(row), side, side) for row in rows]
+        half = plan.wholes // 2
+        whole = whole[:half] + [self._degraded(image, generator) for image in whole[half:]]
+        pictures = torch.stack(whole).to(self.given.device)
+
+        extent = int(images.array.shape[1])
+        size = min(extent, plan.crop_sizes[pick(generator, len(plan.crop_sizes))])
+        numbers = [training[pick(generator, len(training))] for _ in range(2 * plan.wholes)]
+        most = extent - size + 1
+        cuts = [images.crop(row, pick(generator, most), pick(generator, most), size) for row in numbers]
+        spoilt = torch.stack([self._degraded(cut, generator) for cut in cuts[half:]]).to(self.given.device)
+        plain = torch.stack(cuts).to(self.given.device)
+
+        (seen, said), seen_spoilt = self._taught(pictures), self._taught(spoilt)[0]
+        dimensions, score = scores_of(self.scorer, pictures)
+        cropped, overall = scores_of(self.scorer, torch.cat([spoilt, plain]))
+        terms = {
+            "whole": 20.0 * ((dimensions - seen).square().mean() + (score - said).square().mean()),
+            "degraded": 10.0 * (cropped[: len(spoilt)] - seen_spoilt).square().mean(),
+            "crops": 2.0 * (overall[len(spoilt) :] - self.scores[numbers]).square().mean(),
+        }
+        return gradients(terms, self.trained)
+
+    def _degraded(self, image: Tensor, generator: Generator) -> Tensor:
+        lessons = self.given.source.lessons
+        lesson = lessons[pick(generator, len(lessons))]
+        return lesson.degradation(image, 0.1 + 0.9 * chance(generator), generator)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds beside the step and the settings."""
+        return {
+            "scorer": self.scorer,
+            "average": self.average,
+            "optimizer": self.optimizer,
+            "opponents": self.opponents,
+        }
+
+    def save(self) -> None:
+        """Stores the whole state in the output folder."""
+        save_state(self.given.out / OPPOSED, self.plan, self.step, self.state)
+
+    def resume(self) -> None:
+        """Continues from the checkpoint in the output folder (see :func:`load_state`)."""
+        self.step = load_state(self.given.out / OPPOSED, self.plan, self.state)
+        self.trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+    def finish(self) -> MDIQA:
+        """Gives the scorer its averaged weights, and returns it; there is no step after this."""
+        self.average.swap(self.scorer)
+        return self.scorer

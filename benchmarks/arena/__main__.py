@@ -47,7 +47,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", help="names of the contestants that take part")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--steps", type=int, help=f"of Adam; {Budget.steps}, or {QUICK.steps} when quick")
-    parser.add_argument("--seconds", type=float, help="a budget in time instead of in steps")
+    parser.add_argument("--seconds", type=float, help="a budget in time instead of in steps: of processor on a CPU")
     parser.add_argument("--batch", type=int, help=f"patches in a step; {Budget.batch}, or {QUICK.batch} when quick")
     parser.add_argument("--patch", type=int, help=f"their side; {Budget.patch}, or {QUICK.patch} when quick")
     parser.add_argument("--rate", type=float, default=Budget.rate, help="learning rate")

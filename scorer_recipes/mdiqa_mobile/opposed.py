@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn import functional as F
 
 from iqaloss.evaluation.patterns import pattern_rise
 from iqaloss.losses.mdiqa_loss import MDIQALoss
@@ -20,6 +21,8 @@ from scorer_recipes.mdiqa_mobile.opposition import Opposition, along, parameter_
 from scorer_recipes.mdiqa_mobile.run import Run
 
 OPPOSED = "opposed.pt"
+WIDE = 2.5
+"""Standard deviation in pixels of the Gaussian that leaves what a picture is at large."""
 
 
 class OpposedTrainer:
@@ -91,7 +94,10 @@ class OpposedTrainer:
         mixes = dimension_mixes(len(rising), len(self.names), generator).to(rising)
         (up,) = torch.autograd.grad((scores_of(self.scorer, rising)[0] * mixes).sum(), rising)
         falling = some(2).requires_grad_()
-        (down,) = torch.autograd.grad(self.far(falling, originals.repeat(2, 1, 1, 1)).sum(), falling)
+        target = self.far.encode(originals)
+        (down,) = torch.autograd.grad(
+            torch.cat([self.far(some, target) for some in falling.split(batch)]).sum(), falling
+        )
         moved = torch.cat([along(rising.detach(), up, generator), along(falling.detach(), -down, generator)])
         return torch.cat([pool, moved.unflatten(0, (-1, batch))])
 
@@ -102,14 +108,16 @@ class OpposedTrainer:
         originals = self._originals(plan.batch, size, generator)
         versions = self.versions(originals, generator)
         count = len(versions)
-        shown, truth = torch.cat([originals[None], versions]).flatten(0, 1), originals.repeat(count, 1, 1, 1)
+        shown = torch.cat([originals[None], versions]).flatten(0, 1)
         with torch.no_grad():
-            flat = versions.flatten(0, 1)
-            far = (self.far(flat, truth) / self.unit).unflatten(0, (count, -1))
-            rise = (pattern_rise(flat, truth).to(far) - plan.free_pattern).clamp_min(0.0).unflatten(0, (count, -1))
+            target = self.far.encode(originals)
+            far = torch.stack([self.far(some, target) for some in versions]) / self.unit
+            rise = torch.stack([pattern_rise(some, originals) for some in versions]).to(far)
+            rise = (rise - plan.free_pattern).clamp_min(0.0)
             pattern = plan.price(self.step) * rise
             seen, said = (kind.unflatten(0, (count + 1, -1)) for kind in self._taught(shown))
-            low = self._taught(gaussian_blur(shown, 2.5))[0].unflatten(0, (count + 1, -1))
+            coarse = F.avg_pool2d(gaussian_blur(shown, WIDE), 2)
+            low = self._taught(coarse)[0].unflatten(0, (count + 1, -1))
         wanted = wanted_falls(plan, self.names, far, pattern, seen, low)
         dimensions, score = (kind.unflatten(0, (count + 1, -1)) for kind in scores_of(self.scorer, shown))
         terms = {

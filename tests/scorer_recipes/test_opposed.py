@@ -99,7 +99,8 @@ def test_an_opponent_pleases_the_scorer_more_with_each_step_and_dies() -> None:
         return images.mean(dim=(1, 2, 3))[:, None]
 
     drawn = [float(opponents.draw(originals, brightness, generator)[0].mean()) for _ in range(7)]
-    assert drawn[:6] == sorted(drawn[:6]) and drawn[5] > drawn[0]
+    assert drawn[:6] == sorted(drawn[:6])
+    assert drawn[5] > drawn[0]
     assert drawn[6] == drawn[0]
     assert opponents.ages == [1]
 
@@ -117,7 +118,8 @@ def test_a_way_along_a_gradient_is_half_a_level_to_six_long() -> None:
     images = torch.full((64, 3, 8, 8), 0.5)
     moved = along(images, torch.randn(64, 3, 8, 8), torch.Generator().manual_seed(0))
     levels = 255 * (moved - images).square().mean(dim=(1, 2, 3)).sqrt()
-    assert 0.5 - 1e-3 < levels.min() < 1.0 and 5.0 < levels.max() < 6.0 + 1e-3
+    assert 0.5 - 1e-3 < levels.min() < 1.0
+    assert 5.0 < levels.max() < 6.0 + 1e-3
 
 
 def test_a_pattern_costs_more_from_a_step_on() -> None:

@@ -127,7 +127,9 @@ def accepted(parameter: inspect.Parameter) -> tuple[str, str]:
     flags = [flag for each in given for flag in each if isinstance(flag, str) and flag.startswith("-")]
     argument = any(type(note).__name__ == "ArgumentInfo" for note in notes)
     label = parameter.name if argument else " ".join(flags) or "--" + parameter.name.replace("_", "-")
-    return label, f"{getattr(kind, '__name__', kind) if inspect.isclass(kind) else kind}, {shown(parameter.default)}"
+    # Python 3.13 keeps its paths in a module of its own.
+    said = kind.__name__ if inspect.isclass(kind) else str(kind).replace("pathlib._local.", "pathlib.")
+    return label, f"{said}, {shown(parameter.default)}"
 
 
 def recipes() -> dict[str, Any]:

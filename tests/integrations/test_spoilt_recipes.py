@@ -95,17 +95,25 @@ def test_a_spoilt_recipe_is_told_with_its_place_or_builds(
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("key", ["network_d", "train.optim_d", "train.gan_opt"])
-@pytest.mark.parametrize("gone", [True, False], ids=["left out", "null"])
-def test_what_a_discriminator_needs_is_missed(key: str, gone: bool, weights: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", ["nothing", None, {}], ids=["left out", "null", "empty"])
+def test_what_a_discriminator_needs_is_missed(key: str, given: Any, weights: dict[str, str], tmp_path: Path) -> None:
     options = small(next(path for path in RECIPES if path.stem == "realesrgan_1_plain"), weights, tmp_path)
     *above, last = key.split(".")
     inside = options[above[0]] if above else options
-    if gone:
+    if given == "nothing":
         del inside[last]
     else:
-        inside[last] = None
+        inside[last] = given
     with pytest.raises(RecipeError, match=rf"{re.escape(key)} is missing|{re.escape(key)}: "):
         check_recipe(options)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("slot", ["pixel_opt", "perceptual_opt", "ldl_opt"])
+def test_an_empty_slot_is_no_loss(slot: str, weights: dict[str, str], tmp_path: Path) -> None:
+    options = small(next(path for path in RECIPES if path.stem == "realesrgan_2_mdiqa_fr"), weights, tmp_path)
+    options["train"][slot] = {}
+    assert hold(f"train.{slot}: empty", options, tmp_path) == "built"
 
 
 @pytest.mark.parametrize(

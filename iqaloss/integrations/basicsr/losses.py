@@ -39,7 +39,7 @@ class LossGroup(nn.Module):
 
     Args:
         losses: Name to the options of a loss.
-        perceptual: The options of BasicSR's perceptual loss, or None.
+        perceptual: The options of BasicSR's perceptual loss; None or no options for none.
     """
 
     def __init__(self, losses: Mapping[str, Options], perceptual: Options | None = None) -> None:
@@ -47,7 +47,7 @@ class LossGroup(nn.Module):
         built = build_losses({name: read_spec(options) for name, options in losses.items()})
         self.names = tuple(built)
         self.losses = nn.ModuleList(built.values())
-        self.perceptual = None if perceptual is None else _build_stock(perceptual)
+        self.perceptual = _build_stock(perceptual) if perceptual else None  # BasicSR takes {} for none
         self.terms: dict[str, Tensor] = {}
 
     def forward(self, pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:

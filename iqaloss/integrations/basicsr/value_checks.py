@@ -113,7 +113,7 @@ def check_model_keys(options: Mapping[str, Any], model: type) -> Iterable[str]:
 
 def _lacking(place: str, given: Mapping[str, Any], needed: set[str], model: type) -> Iterable[str]:
     for key in sorted(needed):
-        if given.get(key) is None:
+        if given.get(key) in (None, {}):
             yield f"{place}{key} is missing: {model.__name__} reads it{_meant(key, given)}"
 
 

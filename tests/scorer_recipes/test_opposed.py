@@ -17,7 +17,7 @@ from scorer_recipes.mdiqa_mobile.opponents import Opponent, Opponents
 from scorer_recipes.mdiqa_mobile.opposed import OpposedTrainer
 from scorer_recipes.mdiqa_mobile.opposition import Opposition, along, parameter_groups, wanted_falls
 
-PLAN = Opposition(steps=4, batch=2, sizes=(48,), wholes=2, whole_sides=(48,), crop_sizes=(48,), warmup=1)
+PLAN = Opposition(steps=4, batch=2, sizes=(64,), wholes=2, whole_sides=(48,), crop_sizes=(48,), warmup=1)
 NAMES = ("brightness", "noisiness", "sharpness")
 
 

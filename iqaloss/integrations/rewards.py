@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from iqaloss._errors import shown
 from iqaloss.losses.iqa_loss import IQALoss
 from iqaloss.losses.mdiqa_loss import MDIQALoss
 
@@ -42,7 +43,7 @@ class IQAReward:
         if score.compares:
             raise ValueError('a reward needs a loss with mode="nr"; the other half is made of references')
         if not 0.0 <= mix <= 1.0:
-            raise ValueError(f"mix is the share of the full-reference reward, 0 to 1; got {mix!r}")
+            raise ValueError(f"mix is the share of the full-reference reward, 0 to 1; got {shown(mix)}")
         self.score = score
         self.distance = (
             None if references is None else IQALoss(score.scorer, "fr", input_range=score.inputs.input_range)

@@ -53,13 +53,15 @@ class Augment:
         check_switch("augment.flip", self.flip)
         shift = check_count("augment.shift", self.shift, 0)
         if shift is None or shift > _FARTHEST:
-            raise ValueError(f"augment.shift must be at most {_FARTHEST} pixels, got {self.shift!r}")
+            raise ValueError(f"augment.shift must be at most {_FARTHEST} pixels, got {shown(self.shift)}")
         try:
             low, high = (float(value) for value in self.resize)
         except (TypeError, ValueError, OverflowError):
-            raise ValueError(f"augment.resize must be two numbers (smallest, largest), got {self.resize!r}") from None
+            raise ValueError(
+                f"augment.resize must be two numbers (smallest, largest), got {shown(self.resize)}"
+            ) from None
         if not 0.25 <= low <= high <= 4:
-            raise ValueError(f"augment.resize must be (smallest, largest) within [0.25, 4], got {self.resize!r}")
+            raise ValueError(f"augment.resize must be (smallest, largest) within [0.25, 4], got {shown(self.resize)}")
         object.__setattr__(self, "resize", (low, high))
 
     @classmethod

@@ -123,9 +123,9 @@ def check_range(input_range: tuple[float, float]) -> tuple[float, float]:
     except (TypeError, ValueError):
         raise ValueError(f"input_range must be two finite numbers (low, high), got {shown(input_range)}") from None
     if not low < high:
-        raise ValueError(f"input_range must be (low, high) with low < high, got {input_range!r}")
+        raise ValueError(f"input_range must be (low, high) with low < high, got {shown(input_range)}")
     if high - low < _NARROWEST * max(abs(low), abs(high)):
-        raise ValueError(f"input_range is too narrow for float32, got {input_range!r}; shift it towards 0")
+        raise ValueError(f"input_range is too narrow for float32, got {shown(input_range)}; shift it towards 0")
     return low, high
 
 
@@ -201,5 +201,5 @@ def check_transforms(options: Sequence[str]) -> None:
 def check_model(loss: str, scorer: Scorer, model: type[S], title: str) -> S:
     """Returns a scorer of the model that a loss is made for; raises ``ValueError`` for another."""
     if not isinstance(scorer, model):
-        raise ValueError(f"{loss} needs {title} scorer, got {scorer.card.name!r}; see IQALoss")
+        raise ValueError(f"{loss} needs {title} scorer, got {shown(scorer.card.name)}; see IQALoss")
     return scorer

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from iqaloss._errors import shown
 from iqaloss.losses.checks import check_finite
 from iqaloss.scorers.layers.blur import gaussian_blur
 
@@ -45,9 +46,9 @@ class GradientLimits:
     def __post_init__(self) -> None:
         """Checks the options."""
         if self.longest is not None and check_finite("max_gradient_norm", self.longest) <= 0:
-            raise ValueError(f"max_gradient_norm must be None or more than 0, got {self.longest!r}")
+            raise ValueError(f"max_gradient_norm must be None or more than 0, got {shown(self.longest)}")
         if not 0 <= check_finite("gradient_smoothing", self.smoothing) <= 1:
-            raise ValueError(f"gradient_smoothing must lie in [0, 1], got {self.smoothing!r}")
+            raise ValueError(f"gradient_smoothing must lie in [0, 1], got {shown(self.smoothing)}")
 
     @property
     def active(self) -> bool:

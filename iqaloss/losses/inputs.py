@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-from iqaloss._errors import check_choice
+from iqaloss._errors import check_choice, shown
 from iqaloss._straight_through import straight_through
 from iqaloss.losses.augment import Augment, Warp, warp
 from iqaloss.losses.checks import check_count, check_finite, check_range
@@ -78,7 +78,7 @@ class Inputs:
             object.__setattr__(self, name, side)
         object.__setattr__(self, "augment", Augment.read(self.augment))
         if self.prefilter is not None and check_finite("prefilter", self.prefilter) <= 0:
-            raise ValueError(f"prefilter must be None or more than 0 pixels, got {self.prefilter!r}")
+            raise ValueError(f"prefilter must be None or more than 0 pixels, got {shown(self.prefilter)}")
 
     @property
     def fixed(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor, nn
 
+from iqaloss._errors import shown
 from iqaloss.losses.checks import check_finite
 from iqaloss.losses.encoded import EncodedTarget
 from iqaloss.losses.iqa_loss import IQALoss
@@ -42,7 +43,7 @@ class IQALossSum(nn.Module):
     def __init__(self, losses: Mapping[str, IQALoss], *, loss_weight: float = 1.0) -> None:
         super().__init__()
         if not isinstance(losses, Mapping) or not losses:
-            raise ValueError(f"losses must map names of your choice to losses, at least one; got {losses!r}")
+            raise ValueError(f"losses must map names of your choice to losses, at least one; got {shown(losses)}")
         for name, loss in losses.items():
             if not isinstance(loss, IQALoss):
                 raise TypeError(f"{name} must be an IQALoss, got {type(loss).__name__}")

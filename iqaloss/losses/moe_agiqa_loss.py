@@ -70,7 +70,7 @@ class MoEAGIQALoss(IQALoss):
         check_model("MoEAGIQALoss", self.scorer, MoEAGIQA, "a MoE-AGIQA")
         self.crops = check_count("crops", crops)
         self.seed = check_count("seed", seed, 0)
-        self.tokenizer = WordPiece.load(tokenizer) if isinstance(tokenizer, (str, Path)) else tokenizer
+        self.tokenizer = None if tokenizer is None else WordPiece.of(tokenizer)
         self.register_buffer("prompt_ids", None, persistent=False)
         self.register_buffer("prompt_mask", None, persistent=False)
         self.set_prompts(prompts)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from iqaloss._errors import unknown_name
+from iqaloss._errors import shown, unknown_name
 from iqaloss.losses.iqa_loss import IQALoss
 from iqaloss.losses.lar_iqa_loss import LARIQALoss
 from iqaloss.losses.loss_sum import IQALossSum
@@ -94,7 +94,7 @@ class LossSpec:
             ValueError: For an unknown name, with the nearest valid one, or the new one where it was renamed.
         """
         if not isinstance(options, Mapping):
-            raise ValueError(f"a loss is a mapping with a type, such as {{type: MDIQALoss}}, got {options!r}")
+            raise ValueError(f"a loss is a mapping with a type, such as {{type: MDIQALoss}}, got {shown(options)}")
         loss = loss_class(options.get("type"))
         rest = {str(key): value for key, value in options.items() if key not in ("type", "scorer")}
         check_loss_options(loss, rest)
@@ -149,7 +149,7 @@ class SumSpec:
         check_loss_options(IQALossSum, options)
         given = options.get("losses")
         if not isinstance(given, Mapping) or not given:
-            raise ValueError(f"{SUM}: losses must map names of your choice to losses, got {given!r}")
+            raise ValueError(f"{SUM}: losses must map names of your choice to losses, got {shown(given)}")
         losses = {}
         for name, each in given.items():
             if isinstance(each, Mapping) and each.get("type") == SUM:

@@ -6,6 +6,7 @@ import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from iqaloss._errors import shown
 from iqaloss.losses.checks import check_finite
 
 Weight = float | Mapping[int, float]
@@ -71,7 +72,7 @@ def read_step(name: str, given: object) -> int:
     """
     step = int(given) if isinstance(given, str) and given.isdecimal() else given
     if isinstance(step, bool) or not isinstance(step, int):
-        raise TypeError(f"a step of {name} must be a whole number, got {given!r}")
+        raise TypeError(f"a step of {name} must be a whole number, got {shown(given)}")
     if step < 0:
         raise ValueError(f"a step of {name} must be at least 0, got {step}")
     return step

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from iqaloss._errors import check_choice, missing_package
+from iqaloss._errors import check_choice, missing_package, shown
 from iqaloss.ranking.votes import Floats, Votes
 
 try:
@@ -135,7 +135,7 @@ def fit(
         prior_sd = PRIOR_SD * unit if note else None
         note = note and f"{note}; so each score has a normal prior with standard deviation {prior_sd:g}"
     if prior_sd is not None and (isinstance(prior_sd, str) or not prior_sd > 0):
-        raise ValueError(f"prior_sd must be 'auto', None or above 0, got {prior_sd!r}")
+        raise ValueError(f"prior_sd must be 'auto', None or above 0, got {shown(prior_sd)}")
     scores, information = _newton(counts, model, prior_sd, np.zeros(len(names)) if start is None else start)
     centre = np.eye(len(names)) - 1 / len(names)
     covariance = centre @ np.linalg.inv(information + 1 / len(names)) @ centre

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from iqaloss._errors import shown
+
 MARKS = ("conv_first.weight", "body.0.conv1.weight", "upconv1.weight", "conv_hr.weight", "conv_last.weight")
 """Tensors by which a checkpoint of this network is known."""
 
@@ -42,7 +44,7 @@ class MSRResNet(nn.Module):
     def __init__(self, width: int, blocks: int, scale: int) -> None:
         super().__init__()
         if scale not in (2, 3, 4):
-            raise ValueError(f"MSRResNet enlarges 2, 3 or 4 times, got {scale!r}")
+            raise ValueError(f"MSRResNet enlarges 2, 3 or 4 times, got {shown(scale)}")
         self.scale = scale
         self.step = 2 if scale == 4 else scale
         self.conv_first = nn.Conv2d(3, width, 3, padding=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from iqaloss._errors import check_choice
+from iqaloss._errors import check_choice, shown
 
 PRECISIONS = ("no", "bf16", "fp16")
 
@@ -63,11 +63,11 @@ class TuneSettings:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "patch", "save_every"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}")
+                raise ValueError(f"{name} must be at least 1, got {shown(getattr(self, name))}")
         for name in ("lr", "clip", "pixel_weight"):
             value, least = getattr(self, name), 0.0 if name == "pixel_weight" else math.ulp(0.0)
             if value is not None and not (math.isfinite(value) and value >= least):
-                raise ValueError(f"{name} must be a positive number, got {value!r}")
+                raise ValueError(f"{name} must be a positive number, got {shown(value)}")
         if not self.pixel_weight and not self.losses:
             raise ValueError("nothing to learn from: the pixel loss weighs 0 and no other loss is given")
         check_choice("precision", self.precision, PRECISIONS)

@@ -84,7 +84,7 @@ def _check_machine(options: Mapping[str, Any]) -> Iterable[str]:
     if wanted == "auto":
         return
     if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 0:
-        yield f"num_gpu must be a number or auto, got {wanted!r}"
+        yield f"num_gpu must be a number or auto, got {shown(wanted)}"
     elif wanted > there:
         yield f"num_gpu is {wanted}, this machine has {there}; num_gpu: auto takes what is there, 0 is the CPU"
 
@@ -126,7 +126,7 @@ def _check_data(datasets: Any) -> Iterable[str]:
         if str(phase).split("_")[0] not in ("train", "val"):
             yield f"{place}: a dataset is called train, val or val_<number>"
         if not isinstance(dataset, Mapping):
-            yield f"{place} must be a mapping, got {dataset!r}"
+            yield f"{place} must be a mapping, got {shown(dataset)}"
             continue
         for key in ("io_backend", *(LOADER_KEYS if phase == "train" else ())):
             if dataset.get(key) is None:
@@ -155,7 +155,7 @@ def _check_source(place: str, value: Any) -> Iterable[str]:
 
 def _check_paths(paths: Any) -> Iterable[str]:
     if paths is not None and not isinstance(paths, Mapping):
-        yield f"path must be a mapping, got {paths!r}"
+        yield f"path must be a mapping, got {shown(paths)}"
         return
     for key, value in (paths or {}).items():
         if isinstance(value, str) and value and str(key).startswith(("pretrain_network", "resume_state")):
@@ -218,7 +218,7 @@ def _check_metrics(val: Any) -> Iterable[str]:
     for name, metric in _section(val if isinstance(val, Mapping) else {}, "metrics").items():
         place = f"val.metrics.{name}"
         if not isinstance(metric, Mapping):
-            yield f"{place} must be a mapping with a type, got {metric!r}"
+            yield f"{place} must be a mapping with a type, got {shown(metric)}"
         elif metric.get("type") != calculate_iqa.__name__:
             yield from check_call(place, metric, METRIC_REGISTRY, "metric")
         else:

@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image
 
+from iqaloss._errors import shown
 from iqaloss.integrations.basicsr.metrics import calculate_iqa
 from iqaloss.losses.options import loss_options
 from iqaloss.losses.registry import SUM, list_losses, loss_class
@@ -23,7 +24,8 @@ def check_pictures(options: Mapping[str, Any]) -> Iterable[str]:
     network = options.get("network_g")
     channels = network.get("num_out_ch", 3) if isinstance(network, Mapping) else 3
     if channels != 3:
-        yield f"network_g.num_out_ch is {channels!r}, and {next(iter({**losses, **metrics}))} scores RGB: it must be 3"
+        scoring = next(iter({**losses, **metrics}))
+        yield f"network_g.num_out_ch is {shown(channels)}, and {scoring} scores RGB: it must be 3"
     datasets = options.get("datasets")
     for phase, data in datasets.items() if isinstance(datasets, Mapping) else ():
         if not isinstance(data, Mapping):

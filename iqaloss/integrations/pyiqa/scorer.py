@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from iqaloss._errors import shown
 from iqaloss.integrations.pyiqa.networks import drop_graphs, hidden_modules
 from iqaloss.integrations.pyiqa.target_pass import TargetCall, find_target_calls, record, replayed
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
@@ -38,7 +39,7 @@ class PyiqaScorer(Scorer):
         name = str(metric.metric_name)
         low, high = stated_range(name, metric.score_range) if score_range is None else score_range
         if not low < high:
-            raise ValueError(f"score_range must be (smallest, largest), got {score_range!r}")
+            raise ValueError(f"score_range must be (smallest, largest), got {shown(score_range)}")
         sign = -1.0 if metric.lower_better else 1.0
         card = ScorerCard(
             name=f"pyiqa:{name}",

@@ -59,7 +59,7 @@ class LARIQAConfig:
         for name in ("resize", "crop"):
             side = getattr(self, name)
             if side is not None and (isinstance(side, bool) or not isinstance(side, int) or side < 32):
-                raise ValueError(f"{name} must be an integer of at least 32 (pixels) or None, got {side!r}")
+                raise ValueError(f"{name} must be an integer of at least 32 (pixels) or None, got {shown(side)}")
 
 
 def check_spaces(spaces: str | Sequence[str]) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ def check_spaces(spaces: str | Sequence[str]) -> tuple[str, ...]:
     for name in names:
         check_choice("colour space", name, SPACES)
     if not names or len(set(names)) < len(names):
-        raise ValueError(f"color_space must name at least one space, each once, got {spaces!r}; valid: {SPACES}")
+        raise ValueError(f"color_space must name at least one space, each once, got {shown(spaces)}; valid: {SPACES}")
     return names
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from iqaloss._errors import missing_package
+from iqaloss._errors import missing_package, shown
 
 _DOWNLOAD = "hf:"
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
@@ -40,6 +40,15 @@ class WordPiece:
             raise ValueError(f"the vocabulary of {len(vocabulary)} pieces lacks {', '.join(missing)}")
         self._splitter = _splitter(self.ids)
         self._known: dict[tuple[str, int], list[int]] = {}
+
+    @classmethod
+    def of(cls, source: str | Path | WordPiece) -> WordPiece:
+        """Returns a tokenizer as it is, and reads a vocabulary (see :meth:`load`); anything else is a ``TypeError``."""
+        if isinstance(source, cls):
+            return source
+        if not isinstance(source, (str, Path)):
+            raise TypeError(f"tokenizer must be a WordPiece, or a vocabulary's path or name, got {shown(source)}")
+        return cls.load(source)
 
     @classmethod
     def load(cls, source: str | Path) -> WordPiece:

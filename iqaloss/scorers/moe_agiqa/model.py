@@ -89,7 +89,7 @@ class MoEAGIQA(Scorer):
         Args:
             source: A BERT ``vocab.txt``, its folder, or ``"hf:google-bert/bert-base-uncased"`` to download one.
         """
-        self.tokenizer = source if isinstance(source, WordPiece) else WordPiece.load(source)
+        self.tokenizer = WordPiece.of(source)
         return self
 
     def tokenize(self, prompts: Prompts, tokenizer: WordPiece | None = None) -> PromptTokens:
@@ -99,7 +99,7 @@ class MoEAGIQA(Scorer):
             prompts: Texts, token ids, or None for the empty text.
             tokenizer: What splits texts, instead of the scorer's own.
         """
-        splitter = tokenizer or self.tokenizer
+        splitter = self.tokenizer if tokenizer is None else tokenizer
         if prompts is None:
             return PromptTokens(self.empty_prompt, self.empty_prompt != self.config.text.pad)
         tokens = prepare_prompts(prompts, self.config.text, self.config.prompt_length, splitter)

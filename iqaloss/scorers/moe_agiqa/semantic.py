@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from iqaloss._errors import shown
 from iqaloss.scorers.layers.bert import ImageGroundedTextEncoder, TextConfig
 from iqaloss.scorers.layers.vit import create_vit
 from iqaloss.scorers.layers.wordpiece import WordPiece
@@ -78,7 +79,7 @@ def _split(
 ) -> list[list[int]]:
     texts = [prompts] if isinstance(prompts, str) else prompts
     if not isinstance(texts, Sequence) or not texts or not all(isinstance(text, str) for text in texts):
-        raise TypeError(f"prompts must be a text, texts, or a tensor of token ids, got {prompts!r}")
+        raise TypeError(f"prompts must be a text, texts, or a tensor of token ids, got {shown(prompts)}")
     if tokenizer is None:
         raise ValueError(
             "prompts given as text need a tokenizer: pass tokenizer=<BERT vocab.txt or its folder>, or "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from iqaloss._errors import check_choice
+from iqaloss._errors import check_choice, shown
 
 VARIANTS = ("paper", "released")
 WINDOWS = ("grid", "single")
@@ -53,11 +53,11 @@ class PMTIQAConfig:
         check_choice("variant", self.variant, VARIANTS)
         check_choice("windows", self.windows, WINDOWS)
         if self.levels < 2:
-            raise ValueError(f"levels must be at least 2, got {self.levels!r}")
+            raise ValueError(f"levels must be at least 2, got {shown(self.levels)}")
         worst, best = self.label_range
         if worst == best or not math.isfinite(worst) or not math.isfinite(best):
             raise ValueError(
-                f"label_range must be two different finite numbers (worst, best), got {self.label_range!r}"
+                f"label_range must be two different finite numbers (worst, best), got {shown(self.label_range)}"
             )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from iqaloss._errors import shown
+
 
 class WeightAverage:
     """Exponential moving average of a module's trained parameters.
@@ -24,7 +26,7 @@ class WeightAverage:
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         if not 0.0 < decay < 1.0:
-            raise ValueError(f"the decay of the weight average must be inside (0, 1), got {decay!r}")
+            raise ValueError(f"the decay of the weight average must be inside (0, 1), got {shown(decay)}")
         self.decay = decay
         self.updates = 0
         self.kept = {name: value.detach().clone() for name, value in module.named_parameters()}

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from iqaloss._errors import shown
 from iqaloss.training.engine.checkpointing import (
     random_state,
     read_state,
@@ -124,4 +125,4 @@ def differences(old: Any, new: Any, where: str = "") -> list[str]:
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         found = [differences(*pair, f"{where}.{number}") for number, pair in enumerate(zip(old, new))]
         return [line for lines in found for line in lines]
-    return [] if old == new else [f"{where} was {old!r}, is {new!r}"]
+    return [] if old == new else [f"{where} was {shown(old)}, is {shown(new)}"]

@@ -125,7 +125,7 @@ class FiniteGuard:
         found = torch.stack([least.float(), most.float(), outside])
         watch.images.append((name, tuple(images.shape)))
         if not self.waits(images.device):
-            watch.bad += self._judge(name, *found.tolist())
+            watch.bad += self._judge(name, *map(float, found))
             return images
         watch.found.append(found)
         if not (images.requires_grad and torch.is_grad_enabled()):

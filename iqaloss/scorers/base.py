@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
@@ -14,6 +15,7 @@ from iqaloss._errors import shown, unknown_name
 from iqaloss.scorers.cards import ScorerCard
 from iqaloss.scorers.image_checks import check_images
 from iqaloss.scorers.layers.fold import fold_batch_norms
+from iqaloss.scorers.layers.precision import full_precision
 from iqaloss.scorers.request import Request, ScoreOutput
 
 S = TypeVar("S", bound="Scorer")
@@ -122,10 +124,14 @@ class Scorer(nn.Module, abc.ABC):
             raise TypeError(f"request must be a Request, got {shown(request)}")
         request = self.resolve(request or Request.everything())
         images = images.to(self.mean.dtype)
-        if self.calibration is None or not request.score:
-            return self.compute(images, request, **conditions).only(request)
-        output = self.compute(images, self.resolve(request | Request(features=self.calibration.features)), **conditions)
-        output.overall = self.calibration(output)
+        calibrated = self.calibration if request.score else None
+        wanted = request if calibrated is None else self.resolve(request | Request(features=calibrated.features))
+        # Maps that are compared differ by less than bfloat16 can tell: the sign of each difference is its gradient.
+        compared = bool(request.features) and not self.training
+        with full_precision(images.device) if compared else contextlib.nullcontext():
+            output = self.compute(images, wanted, **conditions)
+        if calibrated is not None:
+            output.overall = calibrated(output)
         return output.only(request)
 
     def resolve(self, request: Request) -> Request:

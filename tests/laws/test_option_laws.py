@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from iqaloss import IQALoss, MDIQALoss
-from testing.cases import random_pair, tiny
+from testing.cases import TRACED, random_pair, tiny
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "prefilter": {"prefilter": 0.8},
@@ -157,6 +157,7 @@ def test_copies_are_equal(name: str, device: torch.device) -> None:
         torch.testing.assert_close(seeded(other, pred, target), want)
 
 
+@TRACED
 @every_option
 def test_it_compiles_to_one_graph(name: str) -> None:
     torch.compiler.reset()

@@ -12,7 +12,7 @@ from iqaloss import IQALoss, MDIQALoss
 from iqaloss.losses.augment import Augment, warp
 from iqaloss.losses.registry import LossSpec
 from iqaloss.scorers.layers.blur import gaussian_blur
-from testing.cases import random_pair, tiny
+from testing.cases import TRACED, random_pair, tiny
 from testing.costs import NoWaiting
 
 ALL = ["flip", "shift", "resize"]
@@ -157,6 +157,7 @@ def test_augment_goes_with_crop_max_side_and_checkpoint() -> None:
     assert pred.grad.abs().max() > 0
 
 
+@TRACED
 def test_compiled_it_draws_from_the_same_generator() -> None:
     torch.compiler.reset()
     loss, pred, target = IQALoss(tiny("pmt-iqa"), "both", augment=ALL), smooth(), smooth(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,6 @@ from torch import Tensor, nn
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.cards import ScorerCard
 from iqaloss.scorers.layers.blur import gaussian_blur
-from iqaloss.scorers.layers.precision import full_precision
 from iqaloss.scorers.mdiqa.clip import ClipTokens
 from iqaloss.scorers.mdiqa.config import MDIQAConfig
 from iqaloss.scorers.mdiqa.fusion import LocalScore, MapWeights, PooledWeights, StatisticScores
@@ -142,10 +140,7 @@ class MDIQA(Scorer):
         if self.config.blur:
             images = gaussian_blur(images, self.config.blur)
         normalized = self.normalize(images)
-        # Maps that are compared differ by less than bfloat16 can tell: the sign of each difference is its gradient.
-        compared = bool(request.features) and not self.training
-        with full_precision(images.device) if compared else contextlib.nullcontext():
-            found = self._run_branches(normalized, scored, mapped, weighted, leveled)
+        found = self._run_branches(normalized, scored, mapped, weighted, leveled)
         added = None
         if self.statistics is not None and (scored or local):
             wanted = [everything.index(name) for name in scored]

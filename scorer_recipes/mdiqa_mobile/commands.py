@@ -35,7 +35,7 @@ Train the embedded scorer mdiqa-mobile from human-scored photographs (BIQ2021) a
   python -m scorer_recipes.mdiqa_mobile --data BIQ2021 --weights tf_efficientnet_lite0.safetensors --out run
   python -m scorer_recipes.mdiqa_mobile --data BIQ2021 --weights ... --out run --resume     continue, bit for bit
   python -m scorer_recipes.mdiqa_mobile evaluate run/mdiqa-mobile.safetensors --data BIQ2021 --clean FOLDER
-  python -m scorer_recipes.mdiqa_mobile oppose run/mdiqa-mobile.safetensors --data BIQ2021 --out run2    against networks
+  python -m scorer_recipes.mdiqa_mobile oppose run/mdiqa-mobile.safetensors --data BIQ2021 --out run2  against networks
 
 Four stages, each stored in --out, so that --resume goes on where a run was cut off:
 1. The photographs are decoded once (8 GB), and the backbone, which starts from ImageNet weights, is trained on their

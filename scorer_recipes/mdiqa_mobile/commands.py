@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 import time
 from collections.abc import Sequence
@@ -11,21 +10,19 @@ from pathlib import Path
 
 import torch
 
-from iqaloss._errors import check_device
 from iqaloss._progress import Stages
 from iqaloss.scorers.factory import create_scorer
 from iqaloss.scorers.mdiqa.model import MDIQA
 from scorer_recipes.mdiqa_mobile.backbone import BACKBONE, train_backbone
 from scorer_recipes.mdiqa_mobile.comparing import compare, with_distances
-from scorer_recipes.mdiqa_mobile.data import DecodedImages, read_rated, split_rows
 from scorer_recipes.mdiqa_mobile.engine import STATE, HeadTrainer
 from scorer_recipes.mdiqa_mobile.inputs import degraded_groups, step_generator
 from scorer_recipes.mdiqa_mobile.oppose import oppose
+from scorer_recipes.mdiqa_mobile.options import add_data, add_training, begin, open_run
 from scorer_recipes.mdiqa_mobile.publish import publish
 from scorer_recipes.mdiqa_mobile.recipe import Recipe
 from scorer_recipes.mdiqa_mobile.report import FILE, evaluate, export, say
 from scorer_recipes.mdiqa_mobile.run import Run
-from scorer_recipes.mdiqa_mobile.speed import keep_memory
 from scorer_recipes.mdiqa_mobile.stages import refit, warm_start
 from scorer_recipes.mdiqa_mobile.warmstart import initialize, leave_half_to_heads, load_imagenet, scale_pyramid
 
@@ -69,41 +66,19 @@ def build_parser() -> argparse.ArgumentParser:
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=Path, required=True, help="BIQ2021 folder, or images beside scores.csv")
     parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights of the backbone, safetensors")
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, log and the exported file")
-    parser.add_argument("--cache", type=Path, help="file of decoded photographs (default: OUT/photographs.npy)")
-    parser.add_argument("--resume", action="store_true", help="continue from OUT/state.pt with the same recipe")
-    parser.add_argument("--stop", type=int, help="stop at this step; the learning rate still follows --steps")
-    parser.add_argument("--threads", type=int, help="CPU threads")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, ... (default cpu)")
-    for field in dataclasses.fields(Recipe):
-        if field.name in _OPTIONS:
-            option = "--" + field.name.replace("_", "-")
-            about = f"{_OPTIONS[field.name]} (default {field.default})"
-            parser.add_argument(option, type=type(field.default), default=field.default, help=about)
+    add_data(parser, "folder for checkpoints, log and the exported file")
+    add_training(parser, Recipe, _OPTIONS, STATE)
     return parser
 
 
 def train(arguments: Sequence[str]) -> int:
     """Trains, or continues, and exports the averaged weights."""
     given = build_parser().parse_args(arguments)
-    check_device(given.device)
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    fields = {field.name for field in dataclasses.fields(Recipe)}
-    recipe = Recipe(**{name: value for name, value in vars(given).items() if name in fields})
-    keep_memory()
-    given.out.mkdir(parents=True, exist_ok=True)
+    recipe = begin(given, Recipe, STATE, BACKBONE)
     resumed = given.resume and (given.out / STATE).is_file()
-    for file in (STATE, BACKBONE):
-        if (given.out / file).is_file() and not given.resume:
-            raise ValueError(f"{given.out / file} exists: pass --resume to continue, or another --out")
-    rated = read_rated(given.data)
-    training, _ = split_rows(rated)
-    images = DecodedImages(rated, given.cache or given.out / "photographs.npy")
     with Stages() as progress:
-        run = Run(images, rated, training, recipe, given.out, progress, given.device)
+        run = open_run(given, recipe, progress)
         scorer, step = _all_stages(run, given.weights, resumed, given.stop)
     say(f"wrote {export(scorer, given.out / FILE, recipe, step)}")
     return 0

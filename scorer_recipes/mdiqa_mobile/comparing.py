@@ -17,8 +17,8 @@ from iqaloss.scorers.checkpoints import read_metadata, save
 from iqaloss.scorers.factory import create_scorer
 from iqaloss.scorers.mdiqa.model import MDIQA
 from iqaloss.scorers.request import Request
-from scorer_recipes.mdiqa_mobile.data import DecodedImages, read_rated, split_rows
 from scorer_recipes.mdiqa_mobile.inputs import degraded_groups, step_generator
+from scorer_recipes.mdiqa_mobile.options import add_data, open_run
 from scorer_recipes.mdiqa_mobile.recipe import Recipe
 from scorer_recipes.mdiqa_mobile.report import FILE, NAME, say
 from scorer_recipes.mdiqa_mobile.run import Run
@@ -106,20 +106,15 @@ def compare(arguments: Sequence[str]) -> int:
         description="Measure which channels of the backbone speak for which dimension, and write a file that knows it.",
     )
     parser.add_argument("file", type=Path, help="safetensors file written by the training")
-    parser.add_argument("--data", type=Path, required=True, help="BIQ2021 folder, or images beside scores.csv")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the training, or another")
-    parser.add_argument("--cache", type=Path, help="file of decoded photographs (default: OUT/photographs.npy)")
+    add_data(parser, "folder of the training, or another")
     given = parser.parse_args(arguments)
     scorer = create_scorer(NAME, given.file)
     if not isinstance(scorer, MDIQA):
         raise TypeError(f"{NAME} is a {type(scorer).__name__}, expected MDIQA")
     given.out.mkdir(parents=True, exist_ok=True)
-    rated = read_rated(given.data)
-    images = DecodedImages(rated, given.cache or given.out / "photographs.npy")
     notes = read_metadata(given.file)
-    recipe = Recipe(seed=int(json.loads(notes["recipe"])["seed"]))
     with Stages() as progress:
-        run = Run(images, rated, split_rows(rated)[0], recipe, given.out, progress)
+        run = open_run(given, Recipe(seed=int(json.loads(notes["recipe"])["seed"])), progress)
         found = with_distances(scorer, run)
     kept = {key: value for key, value in notes.items() if not key.startswith("iqaloss.")}
     say(f"wrote {save(found, given.out / FILE, dtype=torch.float16, **kept)}")

@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from benchmarks.arena.networks import load_network
-from iqaloss._errors import check_device
 from iqaloss._files import replacing
 from iqaloss._progress import Stages
 from iqaloss.evaluation.probes.gaming.networks import Training, patches, pixel_loss, seeded
@@ -23,13 +22,12 @@ from iqaloss.scorers.checkpoints import read_metadata, save
 from iqaloss.scorers.factory import create_scorer
 from iqaloss.scorers.mdiqa.model import MDIQA
 from scorer_recipes.mdiqa_mobile.comparing import with_distances
-from scorer_recipes.mdiqa_mobile.data import DecodedImages, read_rated, split_rows
 from scorer_recipes.mdiqa_mobile.opposed import OPPOSED, OpposedTrainer
 from scorer_recipes.mdiqa_mobile.opposition import Opposition
+from scorer_recipes.mdiqa_mobile.options import add_data, add_training, begin, open_run
 from scorer_recipes.mdiqa_mobile.recipe import Recipe
 from scorer_recipes.mdiqa_mobile.report import FILE, NAME, say
 from scorer_recipes.mdiqa_mobile.run import Run
-from scorer_recipes.mdiqa_mobile.speed import keep_memory
 
 START = Path(__file__).parent.parent.parent / "examples" / "demo" / "start.safetensors"
 """The demo's x4 network, which L1 has finished with."""
@@ -50,38 +48,18 @@ def build_parser() -> argparse.ArgumentParser:
         description="Train a scorer on against restoration networks that learn beside it to please it.",
     )
     parser.add_argument("file", type=Path, help="safetensors file written by the training")
-    parser.add_argument("--data", type=Path, required=True, help="BIQ2021 folder, or images beside scores.csv")
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, log and the exported file")
-    parser.add_argument("--cache", type=Path, help="file of decoded photographs (default: OUT/photographs.npy)")
-    parser.add_argument("--resume", action="store_true", help="continue from OUT/opposed.pt with the same settings")
-    parser.add_argument("--stop", type=int, help="stop at this step; the learning rate still follows --steps")
-    parser.add_argument("--threads", type=int, help="CPU threads")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, ... (default cpu)")
-    for field in dataclasses.fields(Opposition):
-        if field.name in _OPTIONS:
-            about = f"{_OPTIONS[field.name]} (default {field.default})"
-            parser.add_argument("--" + field.name, type=type(field.default), default=field.default, help=about)
+    add_data(parser, "folder for checkpoints, log and the exported file")
+    add_training(parser, Opposition, _OPTIONS, OPPOSED)
     return parser
 
 
 def oppose(arguments: Sequence[str]) -> int:
     """Trains, or continues, and exports the averaged weights."""
     given = build_parser().parse_args(arguments)
-    check_device(given.device)
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    fields = {field.name for field in dataclasses.fields(Opposition)}
-    plan = Opposition(**{name: value for name, value in vars(given).items() if name in fields})
-    keep_memory()
-    given.out.mkdir(parents=True, exist_ok=True)
-    if (given.out / OPPOSED).is_file() and not given.resume:
-        raise ValueError(f"{given.out / OPPOSED} exists: pass --resume to continue, or another --out")
+    plan = begin(given, Opposition, OPPOSED)
     notes = read_metadata(given.file)
-    rated = read_rated(given.data)
-    images = DecodedImages(rated, given.cache or given.out / "photographs.npy")
     with Stages() as progress:
-        recipe = Recipe(seed=int(json.loads(notes["recipe"])["seed"]))
-        run = Run(images, rated, split_rows(rated)[0], recipe, given.out, progress, given.device)
+        run = open_run(given, Recipe(seed=int(json.loads(notes["recipe"])["seed"])), progress)
         trainer = trained(given.file, run, plan, given.stop)
         found = with_distances(trainer.finish(), run)
     kept = {key: value for key, value in notes.items() if not key.startswith("iqaloss.")}

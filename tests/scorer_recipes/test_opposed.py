@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,15 @@ from recipe_runs import make_run, save_photographs
 from torch import nn
 
 from iqaloss.evaluation.probes.gaming.networks import seeded
-from iqaloss.scorers.factory import create_tiny
+from iqaloss.scorers.checkpoints import read_metadata
+from iqaloss.scorers.factory import create_scorer, create_tiny
 from iqaloss.scorers.mdiqa import MDIQA
+from scorer_recipes.mdiqa_mobile import oppose, upscaler
+from scorer_recipes.mdiqa_mobile.commands import main
 from scorer_recipes.mdiqa_mobile.opponents import Opponent, Opponents
 from scorer_recipes.mdiqa_mobile.opposed import OpposedTrainer
 from scorer_recipes.mdiqa_mobile.opposition import Opposition, along, parameter_groups, wanted_falls
+from scorer_recipes.mdiqa_mobile.report import shipped
 
 PLAN = Opposition(steps=4, batch=2, sizes=(64,), wholes=2, whole_sides=(48,), crop_sizes=(48,), warmup=1)
 NAMES = ("brightness", "noisiness", "sharpness")
@@ -125,3 +131,33 @@ def test_a_way_along_a_gradient_is_half_a_level_to_six_long() -> None:
 def test_a_pattern_costs_more_from_a_step_on() -> None:
     prices = [Opposition().price(step) for step in (0, 200, 300, 400, 900)]
     assert prices == pytest.approx([0.01, 0.01, 0.025, 0.04, 0.04])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("basicsr") is None, reason="the demo's network is BasicSR's")
+def test_the_command_goes_on_and_writes_a_scorer_that_blurs(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(oppose, "SMALL", dataclasses.replace(oppose.SMALL, steps=1, batch=1))
+    monkeypatch.setattr(upscaler, "STEPS", 2)
+    words = [
+        "oppose",
+        str(shipped()),
+        "--data",
+        str(photographs),
+        "--out",
+        str(tmp_path),
+        "--steps",
+        "2",
+        "--batch",
+        "1",
+    ]
+    assert main([*words, "--stop", "1"]) == 0
+    assert main(words) == 2
+    assert "pass --resume to continue" in capsys.readouterr().err
+    assert main([*words, "--resume"]) == 0
+    written = tmp_path / "mdiqa-mobile.safetensors"
+    scorer = create_scorer("mdiqa-mobile", written)
+    assert scorer.config.blur == Opposition().blur
+    assert json.loads(read_metadata(written)["opposition"])["step"] == 2
+    assert 0.0 < scorer(torch.rand(1, 3, 64, 64)).score.item() < 1.0

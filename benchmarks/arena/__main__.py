@@ -116,6 +116,7 @@ def notes_of(setting: Setting, base: Sweep, missing: dict[str, str]) -> list[str
         "brackets: the judge looks with the same kind of network as the loss and has no say",
         "pattern: power of the spectrum at periods of two and four pixels over its neighbours, restored minus "
         "original, at the line that rose most",
+        "ms a step: the least of a contestant's runs; of processor on a CPU, all threads together",
         "[low, high]: 95 % of a paired bootstrap over pictures and seeds; *: it leaves out zero",
         *(f"no judge: {name}: {why}" for name, why in missing.items()),
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,14 +12,14 @@ from torch import Tensor
 
 from iqaloss._progress import Stages
 from iqaloss.evaluation.probes.degradations import PROPERTIES
-from iqaloss.scorers.checkpoints import read_metadata, save
+from iqaloss.scorers.checkpoints import save
 from iqaloss.scorers.factory import create_scorer
 from iqaloss.scorers.mdiqa.model import MDIQA
 from iqaloss.scorers.request import Request
 from scorer_recipes.mdiqa_mobile.inputs import degraded_groups, step_generator
 from scorer_recipes.mdiqa_mobile.options import add_data, open_run
 from scorer_recipes.mdiqa_mobile.recipe import Recipe
-from scorer_recipes.mdiqa_mobile.report import FILE, NAME, say
+from scorer_recipes.mdiqa_mobile.report import FILE, NAME, made_with, notes_of, say
 from scorer_recipes.mdiqa_mobile.run import Run
 
 GROUPS = 320
@@ -112,10 +111,8 @@ def compare(arguments: Sequence[str]) -> int:
     if not isinstance(scorer, MDIQA):
         raise TypeError(f"{NAME} is a {type(scorer).__name__}, expected MDIQA")
     given.out.mkdir(parents=True, exist_ok=True)
-    notes = read_metadata(given.file)
     with Stages() as progress:
-        run = open_run(given, Recipe(seed=int(json.loads(notes["recipe"])["seed"])), progress)
+        run = open_run(given, Recipe(seed=made_with(given.file)["seed"]), progress)
         found = with_distances(scorer, run)
-    kept = {key: value for key, value in notes.items() if not key.startswith("iqaloss.")}
-    say(f"wrote {save(found, given.out / FILE, dtype=torch.float16, **kept)}")
+    say(f"wrote {save(found, given.out / FILE, dtype=torch.float16, **notes_of(given.file))}")
     return 0

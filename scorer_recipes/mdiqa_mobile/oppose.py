@@ -18,7 +18,7 @@ from iqaloss._files import replacing
 from iqaloss._progress import Stages
 from iqaloss.evaluation.probes.gaming.networks import Training, patches, pixel_loss, seeded
 from iqaloss.evaluation.probes.gaming.networks import train as train_network
-from iqaloss.scorers.checkpoints import read_metadata, save
+from iqaloss.scorers.checkpoints import save
 from iqaloss.scorers.factory import create_scorer
 from iqaloss.scorers.mdiqa.model import MDIQA
 from scorer_recipes.mdiqa_mobile.comparing import with_distances
@@ -26,7 +26,7 @@ from scorer_recipes.mdiqa_mobile.opposed import OPPOSED, OpposedTrainer
 from scorer_recipes.mdiqa_mobile.opposition import Opposition
 from scorer_recipes.mdiqa_mobile.options import add_data, add_training, begin, open_run
 from scorer_recipes.mdiqa_mobile.recipe import Recipe
-from scorer_recipes.mdiqa_mobile.report import FILE, NAME, say
+from scorer_recipes.mdiqa_mobile.report import FILE, NAME, made_with, notes_of, say
 from scorer_recipes.mdiqa_mobile.run import Run
 
 START = Path(__file__).parent.parent.parent / "examples" / "demo" / "start.safetensors"
@@ -57,14 +57,12 @@ def oppose(arguments: Sequence[str]) -> int:
     """Trains, or continues, and exports the averaged weights."""
     given = build_parser().parse_args(arguments)
     plan = begin(given, Opposition, OPPOSED)
-    notes = read_metadata(given.file)
     with Stages() as progress:
-        run = open_run(given, Recipe(seed=int(json.loads(notes["recipe"])["seed"])), progress)
+        run = open_run(given, Recipe(seed=made_with(given.file)["seed"]), progress)
         trainer = trained(given.file, run, plan, given.stop)
         found = with_distances(trainer.finish(), run)
-    kept = {key: value for key, value in notes.items() if not key.startswith("iqaloss.")}
-    kept["opposition"] = json.dumps({**dataclasses.asdict(plan), "step": trainer.step})
-    say(f"wrote {save(found, given.out / FILE, dtype=torch.float16, **kept)}")
+    made = json.dumps({**dataclasses.asdict(plan), "step": trainer.step})
+    say(f"wrote {save(found, given.out / FILE, dtype=torch.float16, **notes_of(given.file), opposition=made)}")
     return 0
 
 

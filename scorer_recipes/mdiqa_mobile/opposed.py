@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from iqaloss.evaluation.patterns import pattern_rise
+from iqaloss.losses.encoded import EncodedTarget
 from iqaloss.losses.mdiqa_loss import MDIQALoss
 from iqaloss.scorers.layers.blur import gaussian_blur
 from iqaloss.scorers.mdiqa.model import MDIQA
@@ -75,11 +76,16 @@ class OpposedTrainer:
         self.step += 1
         return terms
 
-    def versions(self, originals: Tensor, generator: Generator) -> Tensor:
+    def versions(self, originals: Tensor, target: EncodedTarget, generator: Generator) -> Tensor:
         """Returns what is made of originals ``[B, 3, H, W]``, ``[V, B, 3, H, W]``.
 
         Restorations of L1, of the opponents, what lies up the scorer's gradient from two of these and from the
         original, and what lies down the distance's from two others: a way up the gradient is worth what it is worth.
+
+        Args:
+            originals: What the distance is taken from.
+            target: The same, encoded.
+            generator: Draws what is moved, how far, and the mix of dimensions.
         """
         batch = len(originals)
         base = self.opponents.plain(originals)
@@ -94,7 +100,6 @@ class OpposedTrainer:
         mixes = dimension_mixes(len(rising), len(self.names), generator).to(rising)
         (up,) = torch.autograd.grad((scores_of(self.scorer, rising)[0] * mixes).sum(), rising)
         falling = some(2).requires_grad_()
-        target = self.far.encode(originals)
         (down,) = torch.autograd.grad(
             torch.cat([self.far(some, target) for some in falling.split(batch)]).sum(), falling
         )
@@ -106,11 +111,11 @@ class OpposedTrainer:
         plan = self.plan
         size = plan.sizes[pick(generator, len(plan.sizes))]
         originals = self._originals(plan.batch, size, generator)
-        versions = self.versions(originals, generator)
+        target = self.far.encode(originals)
+        versions = self.versions(originals, target, generator)
         count = len(versions)
         shown = torch.cat([originals[None], versions]).flatten(0, 1)
         with torch.no_grad():
-            target = self.far.encode(originals)
             far = torch.stack([self.far(some, target) for some in versions]) / self.unit
             rise = torch.stack([pattern_rise(some, originals) for some in versions]).to(far)
             rise = (rise - plan.free_pattern).clamp_min(0.0)
@@ -180,7 +185,6 @@ class OpposedTrainer:
     def resume(self) -> None:
         """Continues from the checkpoint in the output folder (see :func:`load_state`)."""
         self.step = load_state(self.given.out / OPPOSED, self.plan, self.state)
-        self.trained = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     def finish(self) -> MDIQA:
         """Gives the scorer its averaged weights, and returns it; there is no step after this."""

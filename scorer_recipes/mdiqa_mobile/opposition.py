@@ -26,14 +26,15 @@ class Opposition:
         steps: Optimiser steps.
         batch: Originals in a step; each is shown in eleven versions.
         sizes: Sides of the originals; one is drawn for each step.
-        wholes: Whole photographs in a step, half of them degraded, and half as many crops as twice that.
+        wholes: Whole photographs in a step, half of them degraded; there are twice as many crops, and most of these are
+            shown degraded too.
         whole_sides: Sides of the whole photographs; one is drawn for each step.
         crop_sizes: Sides of the crops.
         blur: Standard deviation in pixels of the Gaussian that the scorer is given.
         slope: Fall of sharpness for a distance that is L1's restoration's.
         noise_slope: Fall of noisiness for the same, from six tenths of it on.
         free_pattern: Rise of a pattern in dB that costs nothing.
-        pattern_price: Distance that each further dB costs, up to ``price_step`` and at the end of the training.
+        pattern_price: Distance that each further dB costs, up to ``price_step`` and from twice that on.
         price_step: Step at which the price begins to rise.
         learning_rate: Of all but the backbone.
         trunk_rate: Of the backbone.
@@ -99,7 +100,7 @@ def scores_of(scorer: MDIQA, images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def along(images: Tensor, gradient: Tensor, generator: Generator) -> Tensor:
-    """Moves images by half a grey level to six along a gradient, as a mean over the pixels."""
+    """Moves images by half a grey level to six along a gradient, root mean square over the pixels."""
     unit = gradient / gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
     far = 0.5 * 12.0 ** torch.rand(len(images), 1, 1, 1, generator=generator) / 255.0
     return (images + far.to(images) * unit).clamp(0.0, 1.0)

@@ -95,6 +95,11 @@ def made_with(path: Path) -> dict[str, int]:
     return {"seed": int(recipe["seed"]), "backbone_steps": int(recipe.get("backbone_steps", 0))}
 
 
+def notes_of(path: Path) -> dict[str, str]:
+    """Returns what an exported file says of its making, for a file that is made of it."""
+    return {key: text for key, text in checkpoints.read_metadata(path).items() if not key.startswith("iqaloss.")}
+
+
 def as_text(found: dict[str, Any]) -> str:
     """Lays size and agreement with people out as lines."""
     lines = [f"parameters {found['parameters']:,}"]

@@ -140,18 +140,8 @@ def test_the_command_goes_on_and_writes_a_scorer_that_blurs(
 ) -> None:
     monkeypatch.setattr(oppose, "SMALL", dataclasses.replace(oppose.SMALL, steps=1, batch=1))
     monkeypatch.setattr(upscaler, "STEPS", 2)
-    words = [
-        "oppose",
-        str(shipped()),
-        "--data",
-        str(photographs),
-        "--out",
-        str(tmp_path),
-        "--steps",
-        "2",
-        "--batch",
-        "1",
-    ]
+    words = ["oppose", str(shipped()), "--data", str(photographs), "--out", str(tmp_path)]
+    words += ["--steps", "2", "--batch", "1"]
     assert main([*words, "--stop", "1"]) == 0
     assert main(words) == 2
     assert "pass --resume to continue" in capsys.readouterr().err

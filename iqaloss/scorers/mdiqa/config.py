@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from iqaloss._errors import check_number
+
 TECHNICAL = ("brightness", "colorfulness", "contrast", "noisiness", "sharpness")
 """The technical dimensions, as SPAQ defines them; a high noisiness score means little noise."""
 
@@ -90,6 +92,9 @@ class MDIQAConfig:
     fusion: FusionConfig
     compare_levels: bool = False
     blur: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_number("blur", self.blur, least=0.0)
 
     @property
     def dimensions(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from iqaloss._errors import unknown_name
 from iqaloss._files import write_text
 from iqaloss.evaluation.panel import load_panel
 from iqaloss.scorers.factory import create_scorer
+from iqaloss.scorers.registry import entry
 
 QUICK = Budget(steps=60, batch=2, patch=96)
 
@@ -113,11 +114,12 @@ def notes_of(setting: Setting, base: Sweep, missing: dict[str, str]) -> list[str
         f"means over {pictures} centre crops of {setting.originals.shape[-1]} x {setting.originals.shape[-1]} of "
         "photographs that no training saw",
         "PSNR on the luminance, higher is better; the judges are distances to the original, lower is better; in "
-        "brackets: the judge looks with the same kind of network as the loss and has no say",
+        "brackets: the judge looks with the same kind of network as the loss, or taught its scorer, and has no say",
         "pattern: power of the spectrum at periods of two and four pixels over its neighbours, restored minus "
         "original, at the line that rose most",
         "ms a step: the least of a contestant's runs; of processor on a CPU, all threads together",
         "[low, high]: 95 % of a paired bootstrap over pictures and seeds; *: it leaves out zero",
+        f"our losses look with {entry('mdiqa-mobile').card.versioned}",
         *(f"no judge: {name}: {why}" for name, why in missing.items()),
     ]
 

@@ -1,7 +1,7 @@
 """Who takes part: a YAML file each, and how its loss is built.
 
-A file says ``title``, ``family`` (judges of the same family have no say over it), ``weights`` (the sweep) and ``loss``,
-whose ``kind`` is one of :data:`KINDS`; the other keys are that kind's options.
+A file says ``title``, ``family`` (judges of the same family have no say over it, nor those that taught its scorer),
+``weights`` (the sweep) and ``loss``, whose ``kind`` is one of :data:`KINDS`; the other keys are that kind's options.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from iqaloss._errors import unknown_name
 from iqaloss.evaluation.panel import Panel
 from iqaloss.evaluation.patterns import total_variation
 from iqaloss.losses.registry import LossSpec
+from iqaloss.scorers.registry import entry
 
 FOLDER = Path(__file__).parent / "contestants"
 KEYS = ("title", "family", "weights", "loss")
@@ -57,6 +58,14 @@ class Contestant:
     family: str
     weights: tuple[float, ...]
     loss: Mapping[str, Any]
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """What it is made of and, for a loss of ours, what taught its scorer."""
+        if self.loss["kind"] != "iqaloss":
+            return (self.family,)
+        named = self.loss.get("scorer", "mdiqa-mobile")
+        return (self.family, *entry(named if isinstance(named, str) else named["name"]).card.taught_by)
 
     @classmethod
     def read(cls, path: Path) -> Contestant:

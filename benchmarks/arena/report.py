@@ -29,12 +29,12 @@ def judges_in(sweep: Sweep) -> list[str]:
 
 
 def independent(contestant: Contestant, judge: str) -> bool:
-    """Whether a judge has a say over a contestant: it looks with something else."""
-    return JUDGES[judge].family != contestant.family
+    """Whether a judge has a say over a contestant: it looks with something else, and taught it nothing."""
+    return JUDGES[judge].family not in contestant.families
 
 
 def table_of_weights(sweeps: Mapping[str, Sweep], who: Mapping[str, Contestant], costs: Mapping[str, float]) -> str:
-    """Every weight of every contestant; what its own family says is in brackets."""
+    """Every weight of every contestant; what its own family or its teachers say is in brackets."""
     judges = judges_in(sweeps[BASE])
     titles = [JUDGES[name].title for name in judges]
     head = ["L1 +", "weight", "PSNR-Y", *titles, "our score", "pattern, dB", "ms a step"]

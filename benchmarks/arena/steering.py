@@ -189,6 +189,7 @@ def main() -> None:
         f"most {budget.rate:g}) on {budget.batch} patches of {budget.patch}, seeds "
         f"{', '.join(map(str, arguments.seeds))}; means over {len(originals)} centre crops of {arguments.side}",
         "L1 + " + ", ".join(f"{factor(mode, strength):g} x MDIQALoss in mode {mode}" for mode in arguments.modes),
+        f"the losses look with {scorer.card.versioned}",
         "wanted: upwards without a reference (downwards for noise), towards the original's with one",
     ]
     found = cells(arguments.out, arguments.seeds, arguments.modes, arguments.dimensions, truth, strength)

@@ -43,11 +43,16 @@ class EmbeddedFile:
         filename: File name inside ``iqaloss/scorers/weights``.
         sha256: Its digest.
         license: Under which terms it may be used.
+        version: Counts the files that shipped under this name.
+        taught_by: Families of the panel's judges (``iqaloss.evaluation.panel``) whose distances it learnt from: they
+            have no say over a loss that looks with it.
     """
 
     filename: str
     sha256: str
     license: str
+    version: int = 1
+    taught_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,16 @@ class ScorerCard:
     files: tuple[WeightFile, ...] = ()
     embedded: EmbeddedFile | None = None
     needs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def taught_by(self) -> tuple[str, ...]:
+        """Families of judges that taught the embedded file; none where there is no such file."""
+        return () if self.embedded is None else self.embedded.taught_by
+
+    @property
+    def versioned(self) -> str:
+        """The name, with the version of the embedded file, if there is one: what results say that they are of."""
+        return self.name if self.embedded is None else f"{self.name}, version {self.embedded.version}"
 
     def how_to_get_weights(self) -> str:
         """Explains which files are needed, where they are published and how to pass them."""

@@ -32,7 +32,7 @@ Train the embedded scorer mdiqa-mobile from human-scored photographs (BIQ2021) a
   python -m scorer_recipes.mdiqa_mobile --data BIQ2021 --weights tf_efficientnet_lite0.safetensors --out run
   python -m scorer_recipes.mdiqa_mobile --data BIQ2021 --weights ... --out run --resume     continue, bit for bit
   python -m scorer_recipes.mdiqa_mobile evaluate run/mdiqa-mobile.safetensors --data BIQ2021 --clean FOLDER
-  python -m scorer_recipes.mdiqa_mobile oppose run/mdiqa-mobile.safetensors --data BIQ2021 --out run2  against networks
+  python -m scorer_recipes.mdiqa_mobile oppose run/mdiqa-mobile.safetensors --data BIQ2021 --out run2 --panel WEIGHTS
 
 Four stages, each stored in --out, so that --resume goes on where a run was cut off:
 1. The photographs are decoded once (8 GB), and the backbone, which starts from ImageNet weights, is trained on their
@@ -42,6 +42,7 @@ Four stages, each stored in --out, so that --resume goes on where a run was cut 
 3. The heads are trained for --steps steps, on degraded versions, towards the end on scored photographs too.
 4. Heads and statistics block are weighed in every dimension, and the overall score is fitted once more to what the
    trained scorer sees. Which channels of the backbone speak for which dimension is measured (alone: command compare).
+What ships has been trained on from there against restoration networks that learn to please it (command oppose).
 The official test table is never opened. On a CPU set OMP_WAIT_POLICY=passive when other work shares the cores; with
 --device cuda the networks are on a GPU, and photographs are still read and degraded on the CPU.
 """

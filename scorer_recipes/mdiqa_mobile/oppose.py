@@ -20,14 +20,15 @@ from iqaloss.evaluation.probes.gaming.networks import Training, patches, pixel_l
 from iqaloss.evaluation.probes.gaming.networks import train as train_network
 from iqaloss.scorers.checkpoints import save
 from iqaloss.scorers.factory import create_scorer
-from iqaloss.scorers.mdiqa.model import MDIQA
 from scorer_recipes.mdiqa_mobile.comparing import with_distances
+from scorer_recipes.mdiqa_mobile.looks import measures_of
 from scorer_recipes.mdiqa_mobile.opposed import OPPOSED, OpposedTrainer
 from scorer_recipes.mdiqa_mobile.opposition import Opposition
 from scorer_recipes.mdiqa_mobile.options import add_data, add_training, begin, open_run
 from scorer_recipes.mdiqa_mobile.recipe import Recipe
 from scorer_recipes.mdiqa_mobile.report import FILE, NAME, made_with, notes_of, say
 from scorer_recipes.mdiqa_mobile.run import Run
+from scorer_recipes.mdiqa_mobile.stages import refit_overall
 
 START = Path(__file__).parent.parent.parent / "examples" / "demo" / "start.safetensors"
 """The demo's x4 network, which L1 has finished with."""
@@ -37,7 +38,7 @@ WIDTH, BLOCKS, PICTURES = 32, 2, 400
 _OPTIONS = {
     "seed": "every random choice is a function of the seed and the step",
     "steps": "optimiser steps",
-    "batch": "originals in a step, each in eleven versions",
+    "batch": "originals in a step, each in ten versions",
 }
 
 
@@ -50,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("file", type=Path, help="safetensors file written by the training")
     add_data(parser, "folder for checkpoints, log and the exported file")
     add_training(parser, Opposition, _OPTIONS, OPPOSED)
+    parser.add_argument("--panel", type=Path, help="folder of the judges' weights (default: IQALOSS_PANEL)")
     return parser
 
 
@@ -58,19 +60,22 @@ def oppose(arguments: Sequence[str]) -> int:
     given = build_parser().parse_args(arguments)
     plan = begin(given, Opposition, OPPOSED)
     with Stages() as progress:
-        run = open_run(given, Recipe(seed=made_with(given.file)["seed"]), progress)
-        trainer = trained(given.file, run, plan, given.stop)
-        found = with_distances(trainer.finish(), run)
+        run = open_run(given, Recipe(seed=made_with(given.file)["seed"], bf16=False), progress)
+        trainer = trained(given.file, run, plan, given.panel, given.stop)
+        scorer = trainer.finish()
+        if trainer.step == plan.steps:
+            refit_overall(scorer, run)
+        found = with_distances(scorer, run)
     made = json.dumps({**dataclasses.asdict(plan), "step": trainer.step})
     say(f"wrote {save(found, given.out / FILE, dtype=torch.float16, **notes_of(given.file), opposition=made)}")
     return 0
 
 
-def trained(file: Path, run: Run, plan: Opposition, stop: int | None = None) -> OpposedTrainer:
+def trained(file: Path, run: Run, plan: Opposition, panel: Path | None, stop: int | None = None) -> OpposedTrainer:
     """Trains a file's scorer to the end of a plan or to a step, and stores the state every 25 steps."""
-    scorer = blurred_scorer(file, plan.blur).to(run.device)
+    scorer = create_scorer(NAME, file, frozen=False).to(run.device)
     teacher = create_scorer(NAME, file).freeze().fold().to(run.device)
-    trainer = OpposedTrainer(scorer, teacher, run, plan, starts(run))  # type: ignore[arg-type]
+    trainer = OpposedTrainer(scorer, teacher, run, plan, starts(run), measures_of(panel, run.device))  # type: ignore[arg-type]
     if (run.out / OPPOSED).is_file():
         trainer.resume()
     with (run.out / "opposed.csv").open("a", encoding="utf-8") as log:
@@ -84,16 +89,6 @@ def trained(file: Path, run: Run, plan: Opposition, stop: int | None = None) -> 
                 trainer.save()
     trainer.save()
     return trainer
-
-
-def blurred_scorer(file: Path, blur: float) -> MDIQA:
-    """Returns a file's scorer, trainable, with a Gaussian before it."""
-    read = create_scorer(NAME, file, frozen=False)
-    if not isinstance(read, MDIQA):
-        raise TypeError(f"{NAME} is a {type(read).__name__}, expected MDIQA")
-    scorer = MDIQA(read.card, dataclasses.replace(read.config, blur=blur))
-    scorer.load_state_dict(read.state_dict())
-    return scorer
 
 
 def starts(run: Run) -> list[nn.Module]:

@@ -10,13 +10,12 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from iqaloss.evaluation.patterns import pattern_rise
-from iqaloss.losses.encoded import EncodedTarget
-from iqaloss.losses.mdiqa_loss import MDIQALoss
 from iqaloss.scorers.layers.blur import gaussian_blur
 from iqaloss.scorers.mdiqa.model import MDIQA
 from iqaloss.training.engine.ema import WeightAverage
 from scorer_recipes.mdiqa_mobile.descent import Half, descend, gradients, load_state, save_state
 from scorer_recipes.mdiqa_mobile.inputs import chance, clean_crop, pick, resize, step_generator
+from scorer_recipes.mdiqa_mobile.looks import Looks, Measure
 from scorer_recipes.mdiqa_mobile.opponents import Opponents, dimension_mixes
 from scorer_recipes.mdiqa_mobile.opposition import Opposition, along, parameter_groups, scores_of, tie, wanted_falls
 from scorer_recipes.mdiqa_mobile.run import Run
@@ -35,9 +34,18 @@ class OpposedTrainer:
         run: Photographs, scores and the folder of the checkpoint.
         plan: The settings.
         starts: Trained x4 networks that the opponents start from.
+        measures: How the judges measure.
     """
 
-    def __init__(self, scorer: MDIQA, teacher: MDIQA, run: Run, plan: Opposition, starts: Sequence[nn.Module]) -> None:
+    def __init__(
+        self,
+        scorer: MDIQA,
+        teacher: MDIQA,
+        run: Run,
+        plan: Opposition,
+        starts: Sequence[nn.Module],
+        measures: Sequence[Measure],
+    ) -> None:
         self.scorer = scorer.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.teacher, self.given, self.plan = teacher, run, plan
         self.names, self.scores, self.step = scorer.dimension_names, run.scores, 0
@@ -46,20 +54,17 @@ class OpposedTrainer:
         self.average = WeightAverage(scorer, plan.ema)
         first = step_generator(plan.seed, 0, 12)
         self.opponents = Opponents(starts, len(self.names), first)
-        self.far = MDIQALoss(mode="fr", scorer=teacher, prefilter=0.8, reduction="none")
-        self.unit = self._unit(first)
-
-    def _unit(self, generator: Generator) -> float:
-        """Returns the mean distance of the first starting network's restorations."""
-        originals = torch.cat([self._originals(8, self.plan.sizes[-1], generator) for _ in range(4)])
-        with torch.no_grad():
-            return float(self.far(self.opponents.plain(originals)[0], originals).mean())
+        originals = self._originals(32, plan.sizes[-1], first)
+        self.far = Looks(measures, self.opponents.plain(originals)[0], originals)
 
     def _originals(self, count: int, size: int, generator: Generator) -> Tensor:
         source = self.given.source
         chosen = torch.randint(len(source.clean), (count,), generator=generator).tolist()
         crops = [clean_crop(source.images, source.clean[number], size, generator) for number in chosen]
         return torch.stack(crops).to(self.given.device)
+
+    def _said(self, images: Tensor) -> Tensor:
+        return scores_of(self.scorer, images)[0]
 
     @torch.no_grad()
     def _taught(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,20 +81,19 @@ class OpposedTrainer:
         self.step += 1
         return terms
 
-    def versions(self, originals: Tensor, target: EncodedTarget, generator: Generator) -> Tensor:
+    def versions(self, originals: Tensor, generator: Generator) -> Tensor:
         """Returns what is made of originals ``[B, 3, H, W]``, ``[V, B, 3, H, W]``.
 
         Restorations of L1, of the opponents, what lies up the scorer's gradient from two of these and from the
-        original, and what lies down the distance's from two others: a way up the gradient is worth what it is worth.
+        original, and what lies down the distance's from another: a way up the gradient is worth what it is worth.
 
         Args:
             originals: What the distance is taken from.
-            target: The same, encoded.
             generator: Draws what is moved, how far, and the mix of dimensions.
         """
         batch = len(originals)
         base = self.opponents.plain(originals)
-        base += self.opponents.draw(originals, lambda images: scores_of(self.scorer, images)[0], generator)
+        base += self.opponents.draw(originals, self._said, generator)
         pool = torch.stack(base)
 
         def some(times: int) -> Tensor:
@@ -98,11 +102,9 @@ class OpposedTrainer:
 
         rising = torch.cat([some(2), originals]).requires_grad_()
         mixes = dimension_mixes(len(rising), len(self.names), generator).to(rising)
-        (up,) = torch.autograd.grad((scores_of(self.scorer, rising)[0] * mixes).sum(), rising)
-        falling = some(2).requires_grad_()
-        (down,) = torch.autograd.grad(
-            torch.cat([self.far(some, target) for some in falling.split(batch)]).sum(), falling
-        )
+        (up,) = torch.autograd.grad((self._said(rising) * mixes).sum(), rising)
+        falling = some(1).requires_grad_()
+        (down,) = torch.autograd.grad(self.far(falling[None], originals, self.step).sum(), falling)
         moved = torch.cat([along(rising.detach(), up, generator), along(falling.detach(), -down, generator)])
         return torch.cat([pool, moved.unflatten(0, (-1, batch))])
 
@@ -111,12 +113,11 @@ class OpposedTrainer:
         plan = self.plan
         size = plan.sizes[pick(generator, len(plan.sizes))]
         originals = self._originals(plan.batch, size, generator)
-        target = self.far.encode(originals)
-        versions = self.versions(originals, target, generator)
+        versions = self.versions(originals, generator)
         count = len(versions)
         shown = torch.cat([originals[None], versions]).flatten(0, 1)
         with torch.no_grad():
-            far = torch.stack([self.far(some, target) for some in versions]) / self.unit
+            far = self.far(versions, originals, self.step)
             rise = torch.stack([pattern_rise(some, originals) for some in versions]).to(far)
             rise = (rise - plan.free_pattern).clamp_min(0.0)
             pattern = plan.price(self.step) * rise

@@ -24,13 +24,12 @@ class Opposition:
     Attributes:
         seed: Every random choice is a function of this seed and the step.
         steps: Optimiser steps.
-        batch: Originals in a step; each is shown in eleven versions.
+        batch: Originals in a step; each is shown in ten versions.
         sizes: Sides of the originals; one is drawn for each step.
         wholes: Whole photographs in a step, half of them degraded; there are twice as many crops, and most of these are
             shown degraded too.
         whole_sides: Sides of the whole photographs; one is drawn for each step.
         crop_sizes: Sides of the crops.
-        blur: Standard deviation in pixels of the Gaussian that the scorer is given.
         slope: Fall of sharpness for a distance that is L1's restoration's.
         noise_slope: Fall of noisiness for the same, from six tenths of it on.
         free_pattern: Rise of a pattern in dB that costs nothing.
@@ -45,24 +44,23 @@ class Opposition:
     """
 
     seed: int = 1
-    steps: int = 1000
+    steps: int = 300
     batch: int = 4
-    sizes: tuple[int, ...] = (96, 128)
+    sizes: tuple[int, ...] = (96,)
     wholes: int = 4
     whole_sides: tuple[int, ...] = (256, 256, 512)
     crop_sizes: tuple[int, ...] = (64, 96, 128, 192, 256)
-    blur: float = 0.8
-    slope: float = 0.3
+    slope: float = 0.4
     noise_slope: float = 0.1
     free_pattern: float = 4.0
-    pattern_price: tuple[float, float] = (0.01, 0.04)
-    price_step: int = 200
+    pattern_price: tuple[float, float] = (0.01, 0.02)
+    price_step: int = 100
     learning_rate: float = 2e-4
     trunk_rate: float = 1e-4
-    warmup: int = 50
+    warmup: int = 30
     weight_decay: float = 0.02
     clip: float = 1.0
-    ema: float = 0.995
+    ema: float = 0.985
 
     def rate_factor(self, step: int) -> float:
         """Returns the factor of the learning rates."""

@@ -73,6 +73,11 @@ def spread(figures: dict[str, Any]) -> dict[str, float]:
     }
 
 
+def spreads(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns the rows of seeds that a file of figures, or the data of an earlier card, has."""
+    return [*found["seeds"]] if "seeds" in found else [spread(found)]
+
+
 def publish(arguments: Sequence[str]) -> int:
     """Copies a trained file to a folder and writes the data of its model card beside it."""
     parser = argparse.ArgumentParser(
@@ -85,7 +90,14 @@ def publish(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--to", type=Path, required=True, help="folder, such as iqaloss/scorers/weights")
     parser.add_argument("--limits", type=Path, help="Markdown list of what the scorer does badly, for the card's end")
-    parser.add_argument("--seeds", type=Path, nargs="*", default=[], help="JSON files of evaluate, one for each seed")
+    parser.add_argument("--loss", type=Path, help="Markdown on what it does as a loss")
+    parser.add_argument(
+        "--seeds",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="JSON files of evaluate, one for each seed, or an earlier card's",
+    )
     given = parser.parse_args(arguments)
     figures: dict[str, Any] = {}
     for path in given.figures:
@@ -102,10 +114,10 @@ def publish(arguments: Sequence[str]) -> int:
         "bytes": target.stat().st_size,
         "pictures": picture_scores(create_scorer("mdiqa-mobile", weights=target)),
         "figures": figures,
-        "seeds": [spread(json.loads(path.read_text(encoding="utf-8"))) for path in given.seeds],
+        "seeds": [row for path in given.seeds for row in spreads(json.loads(path.read_text(encoding="utf-8")))],
     }
     write_text(target.with_suffix(".json"), json.dumps(card, indent=1) + "\n")
-    limits = given.limits.read_text(encoding="utf-8") if given.limits else ""
-    write_text(target.with_suffix(".md"), model_card(card, limits))
+    limits, loss = (path.read_text(encoding="utf-8") if path else "" for path in (given.limits, given.loss))
+    write_text(target.with_suffix(".md"), model_card(card, limits, loss))
     sys.stdout.write(f"{target}: {card['bytes']:,} bytes, sha256 {card['sha256']}\n")
     return 0

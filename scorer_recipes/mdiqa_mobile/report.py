@@ -90,9 +90,14 @@ def shipped() -> Path:
 
 
 def made_with(path: Path) -> dict[str, int]:
-    """Returns the seed and the backbone's steps that an exported file was trained with."""
-    recipe = json.loads(checkpoints.read_metadata(path)["recipe"])
-    return {"seed": int(recipe["seed"]), "backbone_steps": int(recipe.get("backbone_steps", 0))}
+    """Returns the seed that an exported file was trained with, the backbone's steps, and those against opponents."""
+    notes = checkpoints.read_metadata(path)
+    recipe, opposition = (json.loads(notes.get(name, "{}")) for name in ("recipe", "opposition"))
+    return {
+        "seed": int(recipe["seed"]),
+        "backbone_steps": int(recipe.get("backbone_steps", 0)),
+        "opposed_steps": int(opposition.get("step", 0)),
+    }
 
 
 def notes_of(path: Path) -> dict[str, str]:

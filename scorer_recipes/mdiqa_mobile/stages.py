@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from iqaloss.scorers.mdiqa.model import MDIQA
 from scorer_recipes.mdiqa_mobile.fitting import (
     fit_overall,
@@ -42,3 +44,13 @@ def refit(scorer: MDIQA, run: Run) -> None:
     updated = weigh_heads(scorer, seen, recipe.head_share)
     falls = matching_falls(targets, matching)
     fit_overall(scorer, updated(seen), run.scores[numbers], updated(worse), falls, recipe, recipe.refit_order)
+
+
+def refit_overall(scorer: MDIQA, run: Run) -> None:
+    """Fits the overall score once more to what a scorer sees that has been trained on; its dimensions stay."""
+    recipe = dataclasses.replace(run.recipe, local_strength=1.0)  # it was made stronger in the first fit
+    fixed = scorer.copy().freeze().fold()
+    seen, numbers = observed_photographs(fixed, run)
+    worse, targets, matching = observed_versions(fixed, run)
+    falls = matching_falls(targets, matching)
+    fit_overall(scorer, seen, run.scores[numbers], worse, falls, recipe, recipe.refit_order)

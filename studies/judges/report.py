@@ -11,6 +11,7 @@ import numpy as np
 
 from iqaloss._files import write_text
 from iqaloss.ranking.votes import Votes
+from iqaloss.scorers.registry import entry
 from studies.judges import laboratory, tid
 from studies.judges.distortions import DISTORTIONS
 from studies.judges.items import Item, Kept, said
@@ -127,7 +128,8 @@ def protocol(asked: Sequence[Asked]) -> Iterator[str]:
         "value. Pictures of one original are not independent: true intervals are wider."
     )
     yield (
-        "- MDIQALoss and IQALoss are the shipped scorer at its defaults. `less target's`: the prediction's loss less "
+        f"- MDIQALoss and IQALoss look with {entry('mdiqa-mobile').card.versioned}, at their defaults. "
+        "`less target's`: the prediction's loss less "
         'its target\'s, as with `relative_to="target_signed"`; `below target`: the same, but 0 where it is '
         "better. TV alone counts little of it as good."
     )

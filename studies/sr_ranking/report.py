@@ -19,6 +19,7 @@ from iqaloss.ranking.agreement import by_scores, method_prior, oracle
 from iqaloss.ranking.models import Ranking, fit
 from iqaloss.ranking.reading import read_votes
 from iqaloss.ranking.votes import Votes
+from iqaloss.scorers.registry import entry
 from studies.sr_ranking.calibrating import FOLDS, SCORER, VARIANTS, Run, folds
 
 Floats = NDArray[np.float64]
@@ -164,8 +165,8 @@ def _page(
     if finding.is_file():
         yield "\n" + finding.read_text(encoding="utf-8").rstrip()
     yield INTRODUCTION.format(
-        methods=len(own), pictures=given.pictures, side=given.side, steps=given.steps, folds=FOLDS, scorer=SCORER,
-        seeds=", ".join(map(str, given.seeds)),
+        methods=len(own), pictures=given.pictures, side=given.side, steps=given.steps, folds=FOLDS,
+        scorer=entry(SCORER).card.versioned, seeds=", ".join(map(str, given.seeds)),
     )  # fmt: skip
     yield "| | " + " | ".join(GROUPS) + " | order |"
     yield "|---|" + "---|" * (len(GROUPS) + 1)

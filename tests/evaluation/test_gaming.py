@@ -339,6 +339,18 @@ def test_too_little_is_refused(panel: Panel, photographs: list[Tensor]) -> None:
         run.probe_loss(one, None, photographs, blind, TINY)
 
 
+def test_judges_that_taught_the_scorer_have_no_say(photographs: list[Tensor]) -> None:
+    measures = {"dists": coarse, "vit": fine}
+    panel = Panel(tuple(JUDGES[name] for name in measures), {}, measures)
+    taught = replace(subject(rewards_detail), taught_by=("vgg",))
+    found = run.probe_loss(taught, None, photographs, panel, TINY)
+    assert [*found.scale.distances] == ["vit"]
+    assert "No say, for they taught the scorer or see no distance here: DISTS." in found.to_text()
+    alone = Panel((JUDGES["dists"],), {}, {"dists": coarse})
+    with pytest.raises(ValueError, match=r"nothing can be called gamed \(DISTS taught the scorer\)"):
+        run.probe_loss(taught, None, photographs, alone, TINY)
+
+
 def test_large_photographs_are_cut_to_their_middle(tmp_path: Path) -> None:
     from PIL import Image
 

@@ -12,12 +12,14 @@ import torch
 from recipe_runs import make_run, save_photographs
 from torch import nn
 
+from iqaloss.evaluation.panel.measures import BUILDERS
 from iqaloss.evaluation.probes.gaming.networks import seeded
 from iqaloss.scorers.checkpoints import read_metadata
 from iqaloss.scorers.factory import create_scorer, create_tiny
 from iqaloss.scorers.mdiqa import MDIQA
 from scorer_recipes.mdiqa_mobile import oppose, upscaler
 from scorer_recipes.mdiqa_mobile.commands import main
+from scorer_recipes.mdiqa_mobile.looks import Looks, measures_of
 from scorer_recipes.mdiqa_mobile.opponents import Opponent, Opponents
 from scorer_recipes.mdiqa_mobile.opposed import OpposedTrainer
 from scorer_recipes.mdiqa_mobile.opposition import Opposition, along, parameter_groups, wanted_falls
@@ -36,10 +38,17 @@ def _trainer(photographs: Path, out: Path) -> OpposedTrainer:
     torch.manual_seed(0)
     teacher = create_tiny("mdiqa-mobile", frozen=False)
     assert isinstance(teacher, MDIQA)
-    scorer = MDIQA(teacher.card, dataclasses.replace(teacher.config, blur=PLAN.blur))
-    scorer.load_state_dict(teacher.state_dict())
     networks = [seeded(seed, 4, 1).requires_grad_(False) for seed in (1, 2)]
-    return OpposedTrainer(scorer, teacher.freeze(), make_run(photographs, out), PLAN, networks)
+    run = make_run(photographs, out)
+    return OpposedTrainer(teacher.copy(), teacher.freeze(), run, PLAN, networks, [_absolute, _squared])
+
+
+def _absolute(versions: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
+    return (versions - original).abs().mean(dim=(1, 2, 3))
+
+
+def _squared(versions: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
+    return (versions - original).square().mean(dim=(1, 2, 3))
 
 
 def test_a_stopped_training_against_opponents_goes_on_bit_for_bit(photographs: Path, tmp_path: Path) -> None:
@@ -116,8 +125,30 @@ def test_sharpness_falls_by_distance_and_pattern_and_the_others_by_what_was_know
     seen = torch.tensor([[[0.9, 0.8, 0.7]], [[0.1, 0.6, 0.9]], [[0.1, 0.9, 0.9]]])
     low = torch.tensor([[[0.5, 0.5, 0.5]], [[0.4, 0.0, 0.0]], [[0.5, 0.0, 0.0]]])
     falls = wanted_falls(PLAN, NAMES, far, pattern, seen, low)
-    expected = [[0.1, 0.5 * 0.2 + 0.1 * 0.4, 0.3], [0.0, 0.1 * 0.2, 0.3 * 0.3]]
+    expected = [[0.1, 0.5 * 0.2 + 0.1 * 0.4, 0.4], [0.0, 0.1 * 0.2, 0.4 * 0.3]]
     assert torch.allclose(falls[:, 0], torch.tensor(expected), atol=1e-6)
+
+
+def test_what_l1_restores_is_at_one_for_each_judge_and_each_original_is_looked_at_once() -> None:
+    originals = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    seen: list[int] = []
+
+    def measure(versions: torch.Tensor, original: torch.Tensor) -> torch.Tensor:
+        seen.append(len(original))
+        return _absolute(versions, original)
+
+    looks = Looks([measure, _squared], originals + 0.1, originals)
+    far = torch.stack([originals + 0.1, originals + 0.2])
+    assert torch.allclose(looks(far, originals, 4), torch.tensor([[1.0], [2.0]]).expand(2, 3), atol=1e-5)
+    assert torch.allclose(looks(far, originals, 1), torch.tensor([[1.0], [4.0]]).expand(2, 3), atol=1e-5)
+    assert set(seen) == {1}
+
+
+def test_a_judge_that_cannot_be_had_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BUILDERS, "dists", lambda folder, device: (_ for _ in ()).throw(OSError("no network")))
+    monkeypatch.setitem(BUILDERS, "lpips_vgg", lambda folder, device: _absolute)
+    with pytest.raises(ValueError, match=r"dists is not on the panel: .*no network"):
+        measures_of(tmp_path, "cpu")
 
 
 def test_a_way_along_a_gradient_is_half_a_level_to_six_long() -> None:
@@ -129,17 +160,18 @@ def test_a_way_along_a_gradient_is_half_a_level_to_six_long() -> None:
 
 
 def test_a_pattern_costs_more_from_a_step_on() -> None:
-    prices = [Opposition().price(step) for step in (0, 200, 300, 400, 900)]
-    assert prices == pytest.approx([0.01, 0.01, 0.025, 0.04, 0.04])
+    prices = [Opposition().price(step) for step in (0, 100, 150, 200, 300)]
+    assert prices == pytest.approx([0.01, 0.01, 0.015, 0.02, 0.02])
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("basicsr") is None, reason="the demo's network is BasicSR's")
-def test_the_command_goes_on_and_writes_a_scorer_that_blurs(
+def test_the_command_goes_on_and_writes_a_scorer(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(oppose, "SMALL", dataclasses.replace(oppose.SMALL, steps=1, batch=1))
     monkeypatch.setattr(upscaler, "STEPS", 2)
+    monkeypatch.setattr(oppose, "measures_of", lambda folder, device: [_absolute])
     words = ["oppose", str(shipped()), "--data", str(photographs), "--out", str(tmp_path)]
     words += ["--steps", "2", "--batch", "1"]
     assert main([*words, "--stop", "1"]) == 0
@@ -148,6 +180,5 @@ def test_the_command_goes_on_and_writes_a_scorer_that_blurs(
     assert main([*words, "--resume"]) == 0
     written = tmp_path / "mdiqa-mobile.safetensors"
     scorer = create_scorer("mdiqa-mobile", written)
-    assert scorer.config.blur == Opposition().blur
     assert json.loads(read_metadata(written)["opposition"])["step"] == 2
     assert 0.0 < scorer(torch.rand(1, 3, 64, 64)).score.item() < 1.0

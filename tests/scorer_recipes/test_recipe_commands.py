@@ -57,9 +57,10 @@ def test_figures_of_two_files_are_not_published_as_one(tmp_path: Path, capsys: p
 
 def test_shipped_card_is_made_of_the_figures_beside_it() -> None:
     folder = Path(weights.__file__).parent
-    limits = (Path(mdiqa_mobile.__file__).parent / "limits.md").read_text(encoding="utf-8")
+    own = Path(mdiqa_mobile.__file__).parent
+    limits, loss = ((own / name).read_text(encoding="utf-8") for name in ("limits.md", "as_a_loss.md"))
     figures = json.loads((folder / "mdiqa-mobile.json").read_text(encoding="utf-8"))
-    assert model_card(figures, limits) == (folder / "mdiqa-mobile.md").read_text(encoding="utf-8")
+    assert model_card(figures, limits, loss) == (folder / "mdiqa-mobile.md").read_text(encoding="utf-8")
 
 
 def test_evaluate_gives_the_figures_of_the_probe_command(

@@ -1,4 +1,8 @@
-"""Who sits on the panel: facts of each judge, none of which a loss of this package was trained with."""
+"""Who sits on the panel: facts of each judge.
+
+The card of a scorer says which families taught it (``ScorerCard.taught_by``): those have no say over a loss that looks
+with it.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -140,22 +140,35 @@ class Ruler:
         )  # fmt: skip
 
 
-def scale_of(panel: Panel, photographs: Measured, upscales: Measured) -> Scale:
+def scale_of(panel: Panel, photographs: Measured, upscales: Measured, taught_by: Sequence[str] = ()) -> Scale:
     """Measures the way from bicubic upscales to photographs.
+
+    Args:
+        panel: The judges.
+        photographs: The photographs, measured.
+        upscales: Their upscales, measured.
+        taught_by: Families of judges that have no say.
 
     Raises:
         ValueError: If no perceptual judge sees any distance there, as in pictures without detail.
     """
-    ways = {judge.name: float(upscales.panel[judge.name].mean()) for judge in panel.judges if is_perceptual(judge)}
+    judges = [judge for judge in panel.judges if has_say(judge, taught_by)]
+    ways = {judge.name: float(upscales.panel[judge.name].mean()) for judge in judges}
     found = {name: way for name, way in ways.items() if way > NO_DISTANCE}
     if not found:
         raise ValueError("the photographs do not differ from their bicubic upscales: they have no detail to restore")
     return Scale(float((photographs.score - upscales.score).mean()), found)
 
 
-def is_perceptual(judge: Judge) -> bool:
-    """Whether a judge measures a perceptual distance; PSNR does not."""
-    return judge.family != "pixels"
+def has_say(judge: Judge, taught_by: Sequence[str] = ()) -> bool:
+    """Whether a judge measures a perceptual distance, as PSNR does not, and taught nothing that is on trial.
+
+    Example:
+        >>> from iqaloss.evaluation.panel import JUDGES
+        >>> has_say(JUDGES["dists"]), has_say(JUDGES["psnr_y"]), has_say(JUDGES["dists"], ["vgg"])
+        (True, False, False)
+    """
+    return judge.family not in ("pixels", *taught_by)
 
 
 def gaming_rate(row: Row) -> float:

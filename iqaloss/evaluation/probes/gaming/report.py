@@ -78,6 +78,10 @@ class GamingReport:
             "",
             *table(self),
         ]
+        taught = [JUDGES[name].title for name in self.judges if name not in self.scale.distances]
+        teachers = [title for title in taught if title != JUDGES["psnr_y"].title]
+        if teachers:
+            lines += ["", f"No say, for they taught the scorer or see no distance here: {', '.join(teachers)}."]
         if self.missing:
             lines += ["", *(f"Not on the panel: {JUDGES[name].title} ({why})." for name, why in self.missing.items())]
         return "\n".join(lines) + "\n"

@@ -17,7 +17,7 @@ from iqaloss.evaluation.probes.gaming.measure import (
     Scale,
     gaming_rate,
     gaming_ratio,
-    is_perceptual,
+    has_say,
     scale_of,
     stacked,
 )
@@ -102,7 +102,7 @@ def probe_loss(
     Raises:
         ValueError: For fewer than two photographs, one that is too small, or a panel without a perceptual judge.
     """
-    check_panel(panel)
+    check_panel(panel, subject.taught_by)
     shown, learned = divide(photographs, sizes)
     with torch.random.fork_rng(range(torch.cuda.device_count())):  # a loss may draw its crops and versions
         torch.manual_seed(seed)
@@ -122,7 +122,7 @@ def _probe(
     ruler = Ruler(subject, panel, shown)
     upscales = enlarge(shrink(shown))
     started = {"photographs": ruler.measure(shown), "bicubic upscales": ruler.measure(upscales)}
-    scale = scale_of(panel, *started.values())
+    scale = scale_of(panel, started["photographs"], started["bicubic upscales"], subject.taught_by)
     pictures = {"photographs": shown, "bicubic upscales": upscales}
     whole = started["photographs"]
     references = [ruler.row(name, found, "photographs", whole, scale) for name, found in started.items()]
@@ -193,7 +193,7 @@ def plain_row(plain: Subject, ruler: Ruler, shown: Tensor, sizes: Sizes, report:
     own = replace(ruler, subject=plain)
     before, upscales = own.measure(shown), own.measure(enlarge(shrink(shown)))
     found = own.measure(ascend(plain, shown, shown, sizes.ascent_steps, report))
-    scale: Scale = scale_of(own.panel, before, upscales)
+    scale: Scale = scale_of(own.panel, before, upscales, plain.taught_by)
     return own.row(f"{plain.title}: ascent from photographs", found, "photographs", before, scale)
 
 
@@ -216,8 +216,10 @@ def divide(photographs: Sequence[Tensor], sizes: Sizes) -> tuple[Tensor, list[Te
     return stacked([center(photographs[index], sizes.side, sizes.side) for index in chosen]), learned[: sizes.training]
 
 
-def check_panel(panel: Panel) -> None:
-    """Raises ``ValueError`` unless there is a perceptual judge."""
-    if not any(is_perceptual(judge) for judge in panel.judges):
-        reasons = "; ".join(f"{name}: {why}" for name, why in panel.missing.items()) or "only PSNR was asked for"
+def check_panel(panel: Panel, taught_by: Sequence[str] = ()) -> None:
+    """Raises ``ValueError`` unless there is a perceptual judge that has a say."""
+    if not any(has_say(judge, taught_by) for judge in panel.judges):
+        taught = [f"{judge.title} taught the scorer" for judge in panel.judges if judge.family in taught_by]
+        absent = [f"{name}: {why}" for name, why in panel.missing.items()]
+        reasons = "; ".join([*absent, *taught]) or "only PSNR was asked for"
         raise ValueError(f"no perceptual judge is at hand, and without one nothing can be called gamed ({reasons})")

@@ -25,12 +25,14 @@ class Subject:
         weight: Its recommended weight beside an L1 loss.
         loss: ``(pred, target)``, ``[B, 3, H, W]`` in [0, 1] each, to the loss of each image ``[B]`` at a weight of 1.
         device: Where it runs.
+        taught_by: Families of judges that its scorer learnt from: they have no say over it.
     """
 
     title: str
     weight: float
     loss: Callable[[Tensor, Tensor], Tensor]
     device: str = "cpu"
+    taught_by: tuple[str, ...] = ()
 
     @torch.no_grad()
     def score(self, images: Tensor, target: Tensor) -> Tensor:
@@ -73,4 +75,4 @@ def subject_of(spec: LossSpec, title: str, device: str = "cpu", scorer: Scorer |
     loss = replace(spec, options={**spec.options, **fixed}).build(scorer).to(device)
     if loss.scheduled:
         loss.set_step(LAST_STEP)
-    return Subject(title, recommended_weight(spec), loss, device)
+    return Subject(title, recommended_weight(spec), loss, device, loss.scorer.card.taught_by)

@@ -1,0 +1,74 @@
+"""How much of a loss's gradient is chance: python -m benchmarks.steadiness --originals FOLDER [--panel WEIGHTS].
+
+x4 bicubic upscales of crops, and the same with noise of half a grey level that no eye sees: the cosine between the two
+gradients by the pixels, mean over the crops; and between the gradient and its bfloat16 autocast.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks.arena.photos import centers, read_originals
+from iqaloss import MDIQALoss
+from iqaloss.evaluation.panel import load_panel
+from iqaloss.evaluation.probes.gaming.networks import enlarge, shrink
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def gradient(loss: Loss, pred: Tensor, target: Tensor) -> Tensor:
+    """Returns the gradient of a loss by its first argument."""
+    pixels = pred.clone().requires_grad_()
+    return torch.autograd.grad(loss(pixels, target), pixels)[0].float()
+
+
+def cosine(one: Tensor, other: Tensor) -> float:
+    """Returns the mean over the images of the cosine between two gradients.
+
+    Example:
+        >>> cosine(torch.ones(2, 3, 4, 4), -torch.ones(2, 3, 4, 4))
+        -1.0
+    """
+    return round(float(F.cosine_similarity(one.flatten(1).double(), other.flatten(1).double()).mean()), 6)
+
+
+def steadiness(loss: Loss, pred: Tensor, target: Tensor, seed: int = 0) -> tuple[float, float]:
+    """Returns the cosine of the gradient with that under faint noise, and with that in bfloat16 autocast."""
+    noise = torch.randn(pred.shape, generator=torch.Generator().manual_seed(seed)) / 510
+    own = gradient(loss, pred, target)
+    with torch.autocast(pred.device.type, torch.bfloat16):
+        rounded = gradient(loss, pred, target)
+    return cosine(own, gradient(loss, pred + noise, target)), cosine(own, rounded)
+
+
+def main() -> None:
+    """Prints a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--originals", type=Path, required=True, help="folder of photographs")
+    parser.add_argument("--panel", type=Path, help="folder of weights of LPIPS, to hold ours against")
+    parser.add_argument("--crops", type=int, default=12, help="centre crops of 128 x 128 (default: %(default)s)")
+    options = parser.parse_args()
+    originals = centers(read_originals(options.originals, False, 128, options.crops), 128)
+    upscales = enlarge(shrink(originals))
+    losses: dict[str, Loss] = {
+        f"`MDIQALoss`, {mode}{f', prefilter {sigma}' if sigma else ''}": MDIQALoss(mode=mode, prefilter=sigma)
+        for mode in ("nr", "fr")
+        for sigma in (None, 0.8)
+    }
+    panel = load_panel(["lpips_vgg", "lpips_alex"], options.panel) if options.panel else None
+    for judge in panel.judges if panel else ():
+        losses[judge.title] = lambda pred, target, name=judge.name: panel.distance(name, pred, target).mean()
+    print("| loss | under noise of half a grey level | in bfloat16 |\n|---|---:|---:|")
+    for name, loss in losses.items():
+        noisy, rounded = steadiness(loss, upscales, originals)
+        print(f"| {name} | {noisy:.2f} | {rounded:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -31,13 +31,13 @@ safetensors), {gmacs:.2f} GMACs at 256x256. Digest, stored scores of a dozen pic
 
 ## Recipe
 
-    python -m scorer_recipes.mdiqa_mobile --data BIQ2021 --weights tf_efficientnet_lite0.safetensors --out first
-    python -m scorer_recipes.mdiqa_mobile oppose first/mdiqa-mobile.safetensors --data BIQ2021 --panel WEIGHTS --out run
-    python -m scorer_recipes.mdiqa_mobile evaluate run/mdiqa-mobile.safetensors --data BIQ2021 --native \\
+    python -m scorer_recipes.mdiqa_mobile --data BIQ2021 --weights tf_efficientnet_lite0.safetensors --panel WEIGHTS \\
+        --out run
+    python -m scorer_recipes.mdiqa_mobile evaluate run/opposed/mdiqa-mobile.safetensors --data BIQ2021 --native \\
         --official-test --clean BSDS500/data/images/test --clean-limit {pictures} --json run/figures.json --pictures run
-    python -m scorer_recipes.mdiqa_mobile publish run/mdiqa-mobile.safetensors --figures run/figures.json \\
+    python -m scorer_recipes.mdiqa_mobile publish run/opposed/mdiqa-mobile.safetensors --figures run/figures.json \\
         --limits scorer_recipes/mdiqa_mobile/limits.md --loss scorer_recipes/mdiqa_mobile/as_a_loss.md \\
-        --seeds first*/figures24.json --to FOLDER
+        --seeds run*/figures24.json --to FOLDER
 
 Seed {seed}. The backbone starts from ImageNet weights; its batch norms and first two blocks keep them, the rest is
 trained on human scores for {backbone_steps:,} steps of 24 photographs, and the averaged weights are kept. Means and
@@ -83,9 +83,9 @@ Centre crops of {crop_images} of the validation photographs at their own resolut
 |---|---|---|---|---|
 {crops}
 
-Whole runs of the first command above with three seeds (`--seed`), evaluated on the validation photographs and on clean
+Whole runs of the command above without `--panel`, three seeds, evaluated on the validation photographs and on clean
 ones (`--clean-limit 24 --json run/figures24.json`; the tables below are of {pictures}). Least: of the five dimensions.
-Version 2 goes on from seed 1; the second command was run with one seed.
+Version 2 goes on from seed 1; against opponents it was trained with one seed.
 
 | seed | SRCC | PLCC | clean photographs | least selectivity | least tau | upscales in order |
 |---|---|---|---|---|---|---|

@@ -18,7 +18,7 @@ from scorer_recipes.mdiqa_mobile.comparing import compare, with_distances
 from scorer_recipes.mdiqa_mobile.engine import STATE, HeadTrainer
 from scorer_recipes.mdiqa_mobile.inputs import degraded_groups, step_generator
 from scorer_recipes.mdiqa_mobile.oppose import oppose
-from scorer_recipes.mdiqa_mobile.options import add_data, add_training, begin, open_run
+from scorer_recipes.mdiqa_mobile.options import PHOTOGRAPHS, add_data, add_training, begin, open_run
 from scorer_recipes.mdiqa_mobile.publish import publish
 from scorer_recipes.mdiqa_mobile.recipe import Recipe
 from scorer_recipes.mdiqa_mobile.report import FILE, evaluate, export, say
@@ -32,9 +32,9 @@ Train the embedded scorer mdiqa-mobile from human-scored photographs (BIQ2021) a
   python -m scorer_recipes.mdiqa_mobile --data BIQ2021 --weights tf_efficientnet_lite0.safetensors --out run
   python -m scorer_recipes.mdiqa_mobile --data BIQ2021 --weights ... --out run --resume     continue, bit for bit
   python -m scorer_recipes.mdiqa_mobile evaluate run/mdiqa-mobile.safetensors --data BIQ2021 --clean FOLDER
-  python -m scorer_recipes.mdiqa_mobile oppose run/mdiqa-mobile.safetensors --data BIQ2021 --out run2 --panel WEIGHTS
+  python -m scorer_recipes.mdiqa_mobile --data BIQ2021 --weights ... --panel WEIGHTS --out run    the fifth stage too
 
-Four stages, each stored in --out, so that --resume goes on where a run was cut off:
+Five stages, each stored in --out, so that --resume goes on where a run was cut off:
 1. The photographs are decoded once (8 GB), and the backbone, which starts from ImageNet weights, is trained on their
    scores for --backbone-steps steps.
 2. A small super-resolution network is trained. Statistics of the backbone are stored for every photograph and for
@@ -42,7 +42,8 @@ Four stages, each stored in --out, so that --resume goes on where a run was cut 
 3. The heads are trained for --steps steps, on degraded versions, towards the end on scored photographs too.
 4. Heads and statistics block are weighed in every dimension, and the overall score is fitted once more to what the
    trained scorer sees. Which channels of the backbone speak for which dimension is measured (alone: command compare).
-What ships has been trained on from there against restoration networks that learn to please it (command oppose).
+5. With --panel, the scorer is trained on, in OUT/opposed, against restoration networks that learn beside it to please
+   it (alone: command oppose).
 The official test table is never opened. On a CPU set OMP_WAIT_POLICY=passive when other work shares the cores; with
 --device cuda the networks are on a GPU, and photographs are still read and degraded on the CPU.
 """
@@ -70,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights of the backbone, safetensors")
     add_data(parser, "folder for checkpoints, log and the exported file")
     add_training(parser, Recipe, _OPTIONS, STATE)
+    parser.add_argument("--panel", type=Path, help="folder of the judges' weights, for the fifth stage")
     return parser
 
 
@@ -81,8 +83,20 @@ def train(arguments: Sequence[str]) -> int:
     with Stages() as progress:
         run = open_run(given, recipe, progress)
         scorer, step = _all_stages(run, given.weights, resumed, given.stop)
-    say(f"wrote {export(scorer, given.out / FILE, recipe, step)}")
-    return 0
+    file = export(scorer, given.out / FILE, recipe, step)
+    say(f"wrote {file}")
+    if given.panel is None or step < recipe.steps:
+        return 0
+    words: dict[str, object] = {
+        "--data": given.data,
+        "--panel": given.panel,
+        "--out": given.out / "opposed",
+        "--cache": given.cache or given.out / PHOTOGRAPHS,
+        "--device": given.device,
+        "--seed": given.seed,
+        **({"--threads": given.threads} if given.threads else {}),
+    }
+    return oppose([str(file), "--resume", *(str(word) for pair in words.items() for word in pair)])
 
 
 def _all_stages(run: Run, imagenet: Path, resumed: bool, stop: int | None) -> tuple[MDIQA, int]:

@@ -19,6 +19,9 @@ from scorer_recipes.mdiqa_mobile.speed import keep_memory
 
 S = TypeVar("S")
 
+PHOTOGRAPHS = "photographs.npy"
+"""Where a run keeps its decoded photographs."""
+
 
 def add_data(parser: argparse.ArgumentParser, out: str) -> None:
     """Adds where photographs come from and where files go."""
@@ -60,6 +63,6 @@ def begin(given: argparse.Namespace, settings: type[S], *states: str) -> S:
 def open_run(given: argparse.Namespace, recipe: Recipe, progress: Report) -> Run:
     """Reads the photographs that the options name."""
     rated = read_rated(given.data)
-    images = DecodedImages(rated, given.cache or given.out / "photographs.npy")
+    images = DecodedImages(rated, given.cache or given.out / PHOTOGRAPHS)
     device = getattr(given, "device", "cpu")
     return Run(images, rated, split_rows(rated)[0], recipe, given.out, progress, device)

@@ -11,7 +11,7 @@ from recipe_runs import save_photographs
 from iqaloss.evaluation.probes.pictures import read_pictures
 from iqaloss.scorers import weights
 from scorer_recipes import mdiqa_mobile
-from scorer_recipes.mdiqa_mobile import report
+from scorer_recipes.mdiqa_mobile import commands, oppose, report
 from scorer_recipes.mdiqa_mobile.card import model_card
 from scorer_recipes.mdiqa_mobile.commands import main
 
@@ -44,6 +44,25 @@ def test_command_does_not_overwrite_a_run(
     assert code == 2
     assert "--resume" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
+@pytest.mark.parametrize(("step", "words"), [(750, 16), (749, 0)])
+def test_a_whole_training_with_a_panel_goes_on_against_opponents(
+    step: int, words: int, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[str] = []
+    monkeypatch.setattr(commands, "open_run", lambda *_: None)
+    monkeypatch.setattr(commands, "_all_stages", lambda *_: (None, step))
+    monkeypatch.setattr(commands, "export", lambda scorer, path, recipe, step: path)
+    monkeypatch.setattr(commands, "oppose", lambda found: given.extend(found) or 0)
+    options = ["--weights", "none.safetensors", "--panel", "weights", "--threads", "1", "--seed", "3"]
+    assert main(["--data", str(photographs), "--out", str(tmp_path), *options]) == 0
+    assert len(given) == words
+    if words:
+        assert given[:2] == [str(tmp_path / "mdiqa-mobile.safetensors"), "--resume"]
+        read = oppose.build_parser().parse_args(given)
+        assert (read.out, read.seed, read.threads) == (tmp_path / "opposed", 3, 1)
+        assert (read.panel, read.cache) == (Path("weights"), tmp_path / "photographs.npy")
 
 
 def test_figures_of_two_files_are_not_published_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

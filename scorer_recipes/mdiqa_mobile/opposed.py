@@ -187,7 +187,16 @@ class OpposedTrainer:
         """Continues from the checkpoint in the output folder (see :func:`load_state`)."""
         self.step = load_state(self.given.out / OPPOSED, self.plan, self.state)
 
-    def finish(self) -> MDIQA:
-        """Gives the scorer its averaged weights, and returns it; there is no step after this."""
+    @torch.no_grad()
+    def finish(self, start: MDIQA, share: float) -> MDIQA:
+        """Gives the scorer its averaged weights, moved towards those that it had; there is no step after this.
+
+        Args:
+            start: The scorer as it was.
+            share: Of the averaged weights.
+        """
         self.average.swap(self.scorer)
+        before = dict(start.named_parameters())
+        for name, value in self.scorer.named_parameters():
+            value.lerp_(before[name].to(value), 1.0 - share)
         return self.scorer

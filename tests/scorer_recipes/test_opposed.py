@@ -68,6 +68,18 @@ def test_a_stopped_training_against_opponents_goes_on_bit_for_bit(photographs: P
         assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), other.parameters()))
 
 
+def test_what_is_exported_lies_between_the_average_and_the_start(photographs: Path, tmp_path: Path) -> None:
+    trainer = _trainer(photographs, tmp_path)
+    start = trainer.scorer.copy()
+    assert isinstance(start, MDIQA)
+    trainer.train_step()
+    kept = {name: value.clone() for name, value in trainer.average.kept.items()}
+    before = dict(start.named_parameters())
+    for name, value in trainer.finish(start, 0.75).named_parameters():
+        wanted = 0.75 * kept[name] + 0.25 * before[name]
+        assert torch.allclose(value, wanted, atol=1e-6), name
+
+
 def test_other_settings_do_not_continue_a_training(photographs: Path, tmp_path: Path) -> None:
     trainer = _trainer(photographs, tmp_path)
     trainer.save()

@@ -20,6 +20,7 @@ from benchmarks.arena.photos import load_photos, photos_in
 from benchmarks.arena.running import Budget, Setting, train
 from iqaloss.data.images import to_image
 from iqaloss.evaluation.panel import Panel
+from iqaloss.scorers.registry import entry
 
 Upscale = Callable[[Tensor], Tensor]
 """From a small picture ``[3, h, w]`` in [0, 1] to one four times as large."""
@@ -153,6 +154,21 @@ METHODS: Mapping[str, Callable[[Given], Upscale]] = {
 
 OPTIMIZED = {"lpips-vgg": "vgg", "dists": "vgg", "lpips-alex": "alex"}
 """Methods trained with a judge, to that judge's family."""
+
+OURS = ("iqa-nr", "iqa-fr")
+"""Methods trained with losses of ours."""
+
+
+def taught_by(name: str) -> tuple[str, ...]:
+    """Returns the families of judges that a method was trained with, or that taught its scorer.
+
+    Example:
+        >>> taught_by("dists"), taught_by("bicubic")
+        (('vgg',), ())
+    """
+    if name in OURS:
+        return entry("mdiqa-mobile").card.taught_by
+    return (OPTIMIZED[name],) if name in OPTIMIZED else ()
 
 
 def outputs(given: Given, small: Tensor, folders: Sequence[Path]) -> Iterator[str]:

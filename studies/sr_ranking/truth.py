@@ -13,7 +13,7 @@ from iqaloss._files import write_text
 from iqaloss.data.images import load_image
 from iqaloss.evaluation.panel import JUDGES
 from studies.judges.items import Item, Kept, Measure, Pair, measure_items
-from studies.sr_ranking.methods import OPTIMIZED
+from studies.sr_ranking.methods import taught_by
 
 VOTERS = ("lpips_vgg", "lpips_alex", "vit")
 """Judges that vote, one of each family; PSNR says who blurs most."""
@@ -39,9 +39,9 @@ def _pair(folder: Path, name: str, index: int) -> Pair:
 
 
 def _votes(kept: Kept, names: Sequence[str], pictures: int) -> Iterator[tuple[str, str, str, str]]:
-    """A vote for each judge, picture and pair; a judge has no say over what was trained with one of its family."""
+    """A vote for each judge, picture and pair; a judge has no say over what was trained with, or taught by, its family."""
     for index, (one, other), judge in itertools.product(range(pictures), itertools.combinations(names, 2), VOTERS):
-        if JUDGES[judge].family in (OPTIMIZED.get(one), OPTIMIZED.get(other)):
+        if JUDGES[judge].family in (*taught_by(one), *taught_by(other)):
             continue
         a, b = (kept[f"{name}/{index:03}"][judge] for name in (one, other))
         if a != b:

@@ -39,7 +39,7 @@ def _pair(folder: Path, name: str, index: int) -> Pair:
 
 
 def _votes(kept: Kept, names: Sequence[str], pictures: int) -> Iterator[tuple[str, str, str, str]]:
-    """A vote for each judge, picture and pair; a judge has no say over what was trained with, or taught by, its family."""
+    """A vote for each judge, picture and pair; a judge has no say over what its family trained or taught."""
     for index, (one, other), judge in itertools.product(range(pictures), itertools.combinations(names, 2), VOTERS):
         if JUDGES[judge].family in (*taught_by(one), *taught_by(other)):
             continue

@@ -1,7 +1,7 @@
 """How much of a loss's gradient is chance: python -m benchmarks.steadiness --originals FOLDER [--panel WEIGHTS].
 
 x4 bicubic upscales of crops, and the same with noise of half a grey level that no eye sees: the cosine between the two
-gradients by the pixels, mean over the crops; and between the gradient and its bfloat16 autocast.
+gradients by the pixels, mean over the crops; and, of ours, between the gradient and its bfloat16 autocast.
 """
 
 from __future__ import annotations
@@ -38,13 +38,17 @@ def cosine(one: Tensor, other: Tensor) -> float:
     return round(float(F.cosine_similarity(one.flatten(1).double(), other.flatten(1).double()).mean()), 6)
 
 
-def steadiness(loss: Loss, pred: Tensor, target: Tensor, seed: int = 0) -> tuple[float, float]:
-    """Returns the cosine of the gradient with that under faint noise, and with that in bfloat16 autocast."""
+def under_noise(loss: Loss, pred: Tensor, target: Tensor, seed: int = 0) -> float:
+    """Returns the cosine of the gradient with that under noise of half a grey level."""
     noise = torch.randn(pred.shape, generator=torch.Generator().manual_seed(seed)) / 510
-    own = gradient(loss, pred, target)
+    return cosine(gradient(loss, pred, target), gradient(loss, pred + noise, target))
+
+
+def rounded(loss: Loss, pred: Tensor, target: Tensor) -> float:
+    """Returns the cosine of the gradient with that in bfloat16 autocast."""
     with torch.autocast(pred.device.type, torch.bfloat16):
-        rounded = gradient(loss, pred, target)
-    return cosine(own, gradient(loss, pred + noise, target)), cosine(own, rounded)
+        found = gradient(loss, pred, target)
+    return cosine(gradient(loss, pred, target), found)
 
 
 def main() -> None:
@@ -56,18 +60,18 @@ def main() -> None:
     options = parser.parse_args()
     originals = centers(read_originals(options.originals, False, 128, options.crops), 128)
     upscales = enlarge(shrink(originals))
-    losses: dict[str, Loss] = {
+    ours: dict[str, Loss] = {
         f"`MDIQALoss`, {mode}{f', prefilter {sigma}' if sigma else ''}": MDIQALoss(mode=mode, prefilter=sigma)
         for mode in ("nr", "fr")
         for sigma in (None, 0.8)
     }
     panel = load_panel(["lpips_vgg", "lpips_alex"], options.panel) if options.panel else None
-    for judge in panel.judges if panel else ():
-        losses[judge.title] = lambda pred, target, name=judge.name: panel.distance(name, pred, target).mean()
     print("| loss | under noise of half a grey level | in bfloat16 |\n|---|---:|---:|")
-    for name, loss in losses.items():
-        noisy, rounded = steadiness(loss, upscales, originals)
-        print(f"| {name} | {noisy:.2f} | {rounded:.2f} |", flush=True)
+    for name, loss in ours.items():
+        print(f"| {name} | {under_noise(loss, upscales, originals):.2f} | {rounded(loss, upscales, originals):.2f} |")
+    for judge in panel.judges if panel else ():
+        measure = panel.measures[judge.name]  # type: ignore[union-attr]
+        print(f"| {judge.title} | {under_noise(lambda *pair: measure(*pair).mean(), upscales, originals):.2f} |  |")  # noqa: B023
 
 
 if __name__ == "__main__":

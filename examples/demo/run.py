@@ -74,7 +74,8 @@ def run_demo(
         "at periods of two and four pixels over that of the truth; distances of the panel, where "
         "IQALOSS_PANEL names the folder of their weights",
         *(f"not on the panel: {JUDGES[name].title}: {why}" for name, why in panel.missing.items()),
-        f"{plan.steps} steps each from a network trained with L1; loss_weight {plan.loss_weight:g}, once ten times it",
+        f"{plan.steps} steps each, from a network of L1; loss_weight {plan.loss_weight:g}, three times it once; "
+        + ", ".join(f"{name} {value}" for name, value in plan.options.items()),
         f"CPU time of this run: {(time.process_time() - began) / 60:.1f} minutes",
     ]
     (out / "table.md").write_text(markdown(table, notes), encoding="utf-8")

@@ -14,8 +14,9 @@ from iqaloss.data.images import to_image
 
 def test_a_gradient_that_does_not_look_at_the_picture_is_steady_and_one_that_looks_at_noise_is_not() -> None:
     still, other = torch.full((2, 3, 16, 16), 0.5), torch.zeros(2, 3, 16, 16)
-    assert steadiness.steadiness(lambda pred, target: pred.mean(), still, other) == (1.0, 1.0)
-    assert steadiness.steadiness(lambda pred, target: (pred - still).square().sum(), still, other)[0] == 0.0
+    assert steadiness.under_noise(lambda pred, target: pred.mean(), still, other) == 1.0
+    assert steadiness.rounded(lambda pred, target: pred.mean(), still, other) == 1.0
+    assert steadiness.under_noise(lambda pred, target: (pred - still).square().sum(), still, other) == 0.0
 
 
 def test_the_table_has_a_row_for_each_mode_with_and_without_a_prefilter(

@@ -106,7 +106,7 @@ def test_compared_trainings_differ_in_the_quality_loss_alone(own_photos: Path, t
     assert named[0] is None
     losses = [each["iqa"] for each in named[1:]]
     assert [loss["weights"] for loss in losses] == [{}, {"sharpness": 4.0}, {}]
-    assert losses[2]["loss_weight"] == pytest.approx(10 * losses[0]["loss_weight"])
+    assert losses[2]["loss_weight"] == pytest.approx(3 * losses[0]["loss_weight"])
 
 
 @needs_basicsr

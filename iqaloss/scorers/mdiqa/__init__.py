@@ -76,8 +76,10 @@ register_scorer(
         },
         embedded=EmbeddedFile(
             "mdiqa-mobile.safetensors",
-            "f90dc8ce5467a14b9143c18a80f2d82f7eb6eacd06f37021dfce9ed8a4207466",
+            "d64aa7282b8999880bafb64a45f01c7033f99d2eb3de2c8f8fe7f2d39ca03047",
             "see mdiqa-mobile.md",
+            version=2,
+            taught_by=("vgg",),
         ),
     ),
     MDIQA,

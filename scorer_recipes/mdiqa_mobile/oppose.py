@@ -73,7 +73,8 @@ def oppose(arguments: Sequence[str]) -> int:
             refit_overall(scorer, run)
         found = with_distances(scorer, run)
     made = json.dumps({**dataclasses.asdict(plan), "step": trainer.step, "share": SHARE})
-    say(f"wrote {save(found, given.out / FILE, dtype=torch.float16, **notes_of(given.file), opposition=made)}")
+    notes = {**notes_of(given.file), "opposition": made}  # of the last, where a file goes through it once more
+    say(f"wrote {save(found, given.out / FILE, dtype=torch.float16, **notes)}")
     return 0
 
 

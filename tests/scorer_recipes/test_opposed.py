@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from scorer_recipes.mdiqa_mobile.looks import Looks, measures_of
 from scorer_recipes.mdiqa_mobile.opponents import Opponent, Opponents
 from scorer_recipes.mdiqa_mobile.opposed import OpposedTrainer
 from scorer_recipes.mdiqa_mobile.opposition import Opposition, along, parameter_groups, wanted_falls
+from scorer_recipes.mdiqa_mobile.recipe import Recipe
 from scorer_recipes.mdiqa_mobile.report import shipped
 
 PLAN = Opposition(steps=4, batch=2, sizes=(64,), wholes=2, whole_sides=(48,), crop_sizes=(48,), warmup=1)
@@ -182,6 +184,7 @@ def test_the_command_goes_on_and_writes_a_scorer(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(oppose, "SMALL", dataclasses.replace(oppose.SMALL, steps=1, batch=1))
+    monkeypatch.setattr(oppose, "Recipe", partial(Recipe, warm_groups=32, overall_epochs=1))
     monkeypatch.setattr(upscaler, "STEPS", 2)
     monkeypatch.setattr(oppose, "measures_of", lambda folder, device: [_absolute])
     words = ["oppose", str(shipped()), "--data", str(photographs), "--out", str(tmp_path)]

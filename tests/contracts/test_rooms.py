@@ -13,7 +13,7 @@ grimp = pytest.importorskip("grimp", reason="import-linter is in the extra `dev`
 
 ROOT = Path(__file__).parent.parent.parent
 MODULES = sorted((ROOT / "iqaloss").rglob("*.py"))
-LONGEST, ALL_LINES = 250, 33_300
+LONGEST, ALL_LINES = 250, 33_304
 
 
 @functools.cache

@@ -16,8 +16,11 @@ from iqaloss.losses.registry import LossSpec, list_losses, loss_class
 from iqaloss.losses.schedule import Schedule
 from iqaloss.scorers.registry import entry, list_scorers
 
-RECOMMENDED = {"nr": 0.03, "fr": 1.0, "both": 0.03}
-"""Mode to the weight beside an L1 loss of weight 1, as in ``restoration_recipes/``."""
+RECOMMENDED = {"nr": 0.1, "fr": 1.0, "both": 0.1}
+"""Mode to the weight beside an L1 loss of weight 1, as in ``restoration_recipes/``, whose losses have a prefilter."""
+
+UNFILTERED = {"nr": 0.03, "fr": 1.0, "both": 0.03}
+"""The same without one: a pattern grows earlier."""
 
 LAST_STEP = 2**31
 """Weights that follow a schedule are those of its end."""
@@ -163,15 +166,16 @@ def mode_of(spec: LossSpec) -> str:
 
 
 def recommended_weight(spec: LossSpec) -> float:
-    """Returns the weight beside L1: the loss's own at the end of training, else that of the recipes for its mode.
+    """Returns the weight beside L1: the loss's own at the end of training, else what is recommended for its mode.
 
     Example:
-        >>> recommended_weight(read_loss("MDIQALoss")), recommended_weight(read_loss("MDIQALoss(loss_weight=0.1)"))
+        >>> recommended_weight(read_loss("MDIQALoss")), recommended_weight(read_loss("MDIQALoss(prefilter=0.8)"))
         (0.03, 0.1)
     """
     given = spec.options.get("loss_weight")
     if given is None:
-        return RECOMMENDED.get(mode_of(spec), RECOMMENDED["nr"])
+        weights = RECOMMENDED if spec.options.get("prefilter") else UNFILTERED
+        return weights.get(mode_of(spec), weights["nr"])
     return Schedule.read("loss_weight", given).at(LAST_STEP)
 
 

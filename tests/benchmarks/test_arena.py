@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import sys
@@ -186,11 +187,14 @@ def test_a_gain_is_the_difference_at_the_same_price_and_its_interval_is_paired()
     assert not gain_at_price(better, alone, "dists", 2.0, draws(2, 5, 50)).sure
 
 
-def test_a_judge_of_the_losss_family_stands_in_brackets() -> None:
+def test_a_judge_of_the_losss_family_and_one_that_taught_its_scorer_stand_in_brackets() -> None:
     who = contestants()
     assert not report.independent(who["lpips_vgg"], "dists")
     assert report.independent(who["lpips_vgg"], "lpips_alex")
-    assert all(report.independent(who["mdiqa_nr"], judge) for judge in JUDGES)
+    taught = {judge for judge in JUDGES if not report.independent(who["mdiqa_nr"], judge)}
+    assert taught == {"lpips_vgg", "dists"}
+    other = dataclasses.replace(who["mdiqa_nr"], loss={**who["mdiqa_nr"].loss, "scorer": {"name": "sr-iqa"}})
+    assert all(report.independent(other, judge) for judge in JUDGES)
 
 
 # --- a run ---

@@ -87,7 +87,7 @@ def test_a_loss_is_probed_and_stored(
 
 def weightless(folder: Path | None = None, device: str = "cpu") -> Panel:
     """A panel whose one judge needs no weights."""
-    return Panel((JUDGES["dists"],), {"lpips_vgg": "no weights here"}, {"dists": distance})
+    return Panel((JUDGES["vit"],), {"lpips_vgg": "no weights here"}, {"vit": distance})
 
 
 def distance(pred: Tensor, target: Tensor) -> Tensor:

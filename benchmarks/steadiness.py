@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,9 +24,9 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def gradient(loss: Loss, pred: Tensor, target: Tensor) -> Tensor:
-    """Returns the gradient of a loss by its first argument."""
+    """Returns the gradient of a loss, a scalar or a value for each image, by its first argument."""
     pixels = pred.clone().requires_grad_()
-    return torch.autograd.grad(loss(pixels, target), pixels)[0].float()
+    return torch.autograd.grad(loss(pixels, target).sum(), pixels)[0].float()
 
 
 def cosine(one: Tensor, other: Tensor) -> float:
@@ -65,13 +66,13 @@ def main() -> None:
         for mode in ("nr", "fr")
         for sigma in (None, 0.8)
     }
-    panel = load_panel(["lpips_vgg", "lpips_alex"], options.panel) if options.panel else None
     print("| loss | under noise of half a grey level | in bfloat16 |\n|---|---:|---:|")
     for name, loss in ours.items():
         print(f"| {name} | {under_noise(loss, upscales, originals):.2f} | {rounded(loss, upscales, originals):.2f} |")
-    for judge in panel.judges if panel else ():
-        measure = panel.measures[judge.name]  # type: ignore[union-attr]
-        print(f"| {judge.title} | {under_noise(lambda *pair: measure(*pair).mean(), upscales, originals):.2f} |  |")  # noqa: B023
+    if options.panel is not None:
+        panel = load_panel(["lpips_vgg", "lpips_alex"], options.panel)
+        for judge in panel.judges:
+            print(f"| {judge.title} | {under_noise(partial(panel.distance, judge.name), upscales, originals):.2f} |  |")
 
 
 if __name__ == "__main__":

@@ -61,9 +61,9 @@ def probe(
     spectrum of the gradient by the pixels, with the peaks that strides leave (1 is none).
 
     --images: the loss's score is raised by ascent in pixel space, by a network fitted to one picture, and by a small
-    restoration network trained with L1 + w x loss. A panel (PSNR, LPIPS, DISTS, a ViT)
-    says what the pictures are worth. Gaming ratio: score gained for each unit of perceptual distance added, relative to
-    the plain no-reference loss (docs/probe.md).
+    restoration network trained with L1 + w x loss. A panel (PSNR, LPIPS, DISTS, a ViT) says
+    what the pictures are worth; what taught the scorer has no say. Gaming ratio: score gained for each unit of
+    perceptual distance added, relative to the plain no-reference loss (docs/probe.md).
 
     Example: iqaloss probe mdiqa-mobile --clean BSDS500/data/images/test --out probed
 

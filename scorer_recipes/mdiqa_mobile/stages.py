@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from iqaloss.scorers.mdiqa.model import MDIQA
 from scorer_recipes.mdiqa_mobile.fitting import (
@@ -50,7 +52,9 @@ def refit_overall(scorer: MDIQA, run: Run) -> None:
     """Fits the overall score once more to what a scorer sees that has been trained on; its dimensions stay."""
     recipe = dataclasses.replace(run.recipe, local_strength=1.0)  # it was made stronger in the first fit
     fixed = scorer.copy().freeze().fold()
-    seen, numbers = observed_photographs(fixed, run)
-    worse, targets, matching = observed_versions(fixed, run)
+    with TemporaryDirectory(dir=run.out) as folder:  # what another scorer saw may be stored in the run's own
+        apart = dataclasses.replace(run, out=Path(folder))
+        seen, numbers = observed_photographs(fixed, apart)
+        worse, targets, matching = observed_versions(fixed, apart)
     falls = matching_falls(targets, matching)
     fit_overall(scorer, seen, run.scores[numbers], worse, falls, recipe, recipe.refit_order)

@@ -189,10 +189,13 @@ def test_the_command_goes_on_and_writes_a_scorer(
     monkeypatch.setattr(oppose, "measures_of", lambda folder, device: [_absolute])
     words = ["oppose", str(shipped()), "--data", str(photographs), "--out", str(tmp_path)]
     words += ["--steps", "2", "--batch", "1"]
+    seen = tmp_path / "observed.pt"
+    seen.write_bytes(b"what another scorer saw")
     assert main([*words, "--stop", "1"]) == 0
     assert main(words) == 2
     assert "pass --resume to continue" in capsys.readouterr().err
     assert main([*words, "--resume"]) == 0
+    assert seen.read_bytes() == b"what another scorer saw"
     written = tmp_path / "mdiqa-mobile.safetensors"
     scorer = create_scorer("mdiqa-mobile", written)
     assert json.loads(read_metadata(written)["opposition"])["step"] == 2

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from iqaloss.evaluation.panel import JUDGES
-from iqaloss.evaluation.probes.gaming.measure import Row, Scale
+from iqaloss.evaluation.probes.gaming.measure import Row, Scale, has_say
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,10 @@ class GamingReport:
             "",
             *table(self),
         ]
-        taught = [JUDGES[name].title for name in self.judges if name not in self.scale.distances]
-        teachers = [title for title in taught if title != JUDGES["psnr_y"].title]
-        if teachers:
-            lines += ["", f"No say, for they taught the scorer or see no distance here: {', '.join(teachers)}."]
+        judges = [JUDGES[name] for name in self.judges if name not in self.scale.distances]
+        silent = [judge.title for judge in judges if has_say(judge)]
+        if silent:
+            lines += ["", f"No say, for they taught the scorer or see no distance here: {', '.join(silent)}."]
         if self.missing:
             lines += ["", *(f"Not on the panel: {JUDGES[name].title} ({why})." for name, why in self.missing.items())]
         return "\n".join(lines) + "\n"

@@ -17,7 +17,7 @@ from scorer_recipes.mdiqa_mobile.backbone import BACKBONE, train_backbone
 from scorer_recipes.mdiqa_mobile.comparing import compare, with_distances
 from scorer_recipes.mdiqa_mobile.engine import STATE, HeadTrainer
 from scorer_recipes.mdiqa_mobile.inputs import degraded_groups, step_generator
-from scorer_recipes.mdiqa_mobile.oppose import oppose
+from scorer_recipes.mdiqa_mobile.oppose import oppose, settle
 from scorer_recipes.mdiqa_mobile.options import PHOTOGRAPHS, add_data, add_training, begin, open_run
 from scorer_recipes.mdiqa_mobile.publish import publish
 from scorer_recipes.mdiqa_mobile.recipe import Recipe
@@ -140,7 +140,7 @@ def _all_stages(run: Run, imagenet: Path, resumed: bool, stop: int | None) -> tu
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; training is the default. A user's mistake becomes one line and exit code 2."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"compare": compare, "evaluate": evaluate, "oppose": oppose, "publish": publish}
+    commands = {"compare": compare, "evaluate": evaluate, "oppose": oppose, "publish": publish, "settle": settle}
     command = commands.get(given[0] if given else "", train)
     try:
         return command(given if command is train else given[1:])

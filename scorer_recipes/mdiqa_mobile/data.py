@@ -102,6 +102,24 @@ def split_rows(rated: Manifest, validation: Iterable[str] | None = None) -> tupl
     )
 
 
+def some_of(rated: Manifest, training: Sequence[int], count: int) -> Manifest:
+    """Returns so many of the photographs to train on, chosen by a seeded hash of their names, in their order.
+
+    Args:
+        rated: The photographs.
+        training: Rows to train on.
+        count: How many.
+
+    Raises:
+        ValueError: If there are not so many, or fewer than 8 are asked for.
+    """
+    names = names_of(rated)
+    if not LEAST <= count <= len(training):
+        raise ValueError(f"{count} photographs were asked for; from {LEAST} to {len(training)} can be had")
+    chosen = set(group_order([names[row] for row in training], SPLIT_SEED)[:count])
+    return rated.subset(row for row in training if names[row] in chosen)
+
+
 def clean_rows(rated: Manifest, among: Sequence[int], threshold: float) -> list[int]:
     """Returns the well-scored photographs that degradations start from: Unsplash (ss03), score above a threshold."""
     names, scores = names_of(rated), rated.target()

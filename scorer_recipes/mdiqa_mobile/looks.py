@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from iqaloss.evaluation.panel import load_panel
+from scorer_recipes.mdiqa_mobile.speed import fast_format
 
 JUDGES = ("lpips_vgg", "dists")
 """One for places and one for textures. LPIPS-Alex and the ViT stay strangers to the training, and judge it."""
@@ -45,20 +46,22 @@ class Looks:
     def __init__(self, measures: Sequence[Measure], restored: Tensor, originals: Tensor) -> None:
         self.measures, self.units = measures, [1.0] * len(measures)
         with torch.no_grad():
-            self.units = [float(self(restored[None], originals, number).mean()) for number in range(len(measures))]
+            self.units = [float(self._one(number, restored[None], originals).mean()) for number in range(len(measures))]
 
-    def __call__(self, versions: Tensor, originals: Tensor, number: int) -> Tensor:
-        """Returns one judge's distances ``[V, B]`` of versions ``[V, B, 3, H, W]``, with their graph.
+    def __call__(self, versions: Tensor, originals: Tensor) -> Tensor:
+        """Returns the judges' mean distances ``[V, B]`` of versions ``[V, B, 3, H, W]``, with their graph.
 
         Args:
             versions: V pictures of each original.
-            originals: ``[B, 3, H, W]``; each is looked at once.
-            number: Which judge; they take turns, for both in a step would cost twice as much.
+            originals: ``[B, 3, H, W]``; each is looked at once by each judge, or V times where that takes fewer calls.
         """
-        turn = number % len(self.measures)
-        measure, fast = self.measures[turn], torch.channels_last
-        found = [
-            measure(versions[:, row].contiguous(memory_format=fast), originals[row : row + 1])
-            for row in range(len(originals))
-        ]
-        return torch.stack(found, dim=1) / self.units[turn]
+        return torch.stack([self._one(number, versions, originals) for number in range(len(self.measures))]).mean(dim=0)
+
+    def _one(self, number: int, versions: Tensor, originals: Tensor) -> Tensor:
+        measure, fast = self.measures[number], fast_format(originals.device)
+        if len(versions) < len(originals):
+            found = torch.stack([measure(one.contiguous(memory_format=fast), originals) for one in versions])
+        else:
+            rows = [versions[:, row].contiguous(memory_format=fast) for row in range(len(originals))]
+            found = torch.stack([measure(row, originals[n : n + 1]) for n, row in enumerate(rows)], dim=1)
+        return found / self.units[number]

@@ -1,4 +1,4 @@
-"""Restoration networks that learn beside a scorer to please it: what they draw is what fools it."""
+"""Restoration networks that learn beside a scorer to please it, and what they draw fools it; or its judges."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Opponent:
     Attributes:
         start: Number of the weights that it starts from, again and again.
         strength: How much the dimensions count beside L1.
+        looks: How much the judges' distance counts beside L1, 1 being what L1 alone comes to.
         life: Steps after which it starts anew: a network that never does finds one blind spot and stays there.
         rate: Its learning rate.
     """
@@ -29,15 +30,22 @@ class Opponent:
     strength: float
     life: int
     rate: float
+    looks: float = 0.0
 
 
 OPPONENTS = (
-    Opponent(0, 0.05, 120, 2e-4),
+    Opponent(0, 0.03, 140, 2e-4),
+    Opponent(0, 0.1, 120, 2e-4),
     Opponent(0, 0.3, 100, 2e-4),
-    Opponent(1, 0.05, 140, 6e-4),
-    Opponent(1, 0.3, 80, 6e-4),
+    Opponent(0, 1.0, 80, 2e-4),
+    Opponent(1, 0.03, 140, 6e-4),
+    Opponent(1, 0.1, 120, 6e-4),
+    Opponent(1, 0.3, 100, 6e-4),
+    Opponent(1, 1.0, 80, 6e-4),
+    Opponent(0, 0.0, 140, 2e-4, looks=0.05),
+    Opponent(1, 0.0, 140, 6e-4, looks=0.05),
 )
-"""Two architectures, a weight that is recommended and one that is too much."""
+"""Two architectures, weights from one that is recommended to ten times as much, and two that please the judges."""
 
 
 def dimension_mixes(count: int, dimensions: int, generator: Generator) -> Tensor:
@@ -84,12 +92,19 @@ class Opponents:
         small = smaller(originals)
         return [network(small).clamp(0.0, 1.0) for network in self.starts]
 
-    def draw(self, originals: Tensor, dimensions_of: Callable[[Tensor], Tensor], generator: Generator) -> list[Tensor]:
+    def draw(
+        self,
+        originals: Tensor,
+        dimensions_of: Callable[[Tensor], Tensor],
+        far_of: Callable[[Tensor], Tensor],
+        generator: Generator,
+    ) -> list[Tensor]:
         """Does one step of every network and returns what it drew before it.
 
         Args:
             originals: ``[B, 3, H, W]``; the networks see them at a quarter of the size.
             dimensions_of: Images to the dimensions' scores ``[N, D]``, with a graph.
+            far_of: Versions ``[V, B, 3, H, W]`` to the judges' distances from the originals ``[V, B]``, with a graph.
             generator: Draws the mix of dimensions of those that start anew.
         """
         small, drawn = smaller(originals), []
@@ -105,6 +120,10 @@ class Opponents:
             F.l1_loss(restored, originals) - opponent.strength * (of_one * mix).sum(dim=1).mean()
             for restored, of_one, mix, opponent in zip(drawn, dimensions, self.mixes.to(dimensions), self.plan)
         ]
+        liked = [number for number, opponent in enumerate(self.plan) if opponent.looks]
+        if liked:
+            far = far_of(torch.stack([drawn[number] for number in liked]).clamp(0.0, 1.0))
+            terms += [self.plan[number].looks * one.mean() for number, one in zip(liked, far)]
         trained = [parameter for network in self.networks for parameter in network.parameters()]
         for parameter, gradient in zip(trained, torch.autograd.grad(torch.stack(terms).sum(), trained)):
             parameter.grad = gradient

@@ -30,6 +30,7 @@ from scorer_recipes.mdiqa_mobile.recipe import Recipe
 from scorer_recipes.mdiqa_mobile.report import FILE, NAME, made_with, notes_of, say
 from scorer_recipes.mdiqa_mobile.run import Run
 from scorer_recipes.mdiqa_mobile.stages import refit_overall
+from scorer_recipes.mdiqa_mobile.stepping import ahead
 
 START = Path(__file__).parent.parent.parent / "examples" / "demo" / "start.safetensors"
 """The demo's x4 network, which L1 has finished with."""
@@ -41,10 +42,19 @@ SHARE = 0.8
 """Of the trained weights in what is exported. The rest are those that it began with, which agree better with people
 (Wortsman et al., CVPR 2022, arXiv 2109.01903)."""
 
+AVERAGED = "averaged.safetensors"
+"""Where the averaged weights go, before :func:`settled`."""
+
+EVERY = 50
+"""Steps after which the state is stored."""
+
 _OPTIONS = {
     "seed": "every random choice is a function of the seed and the step",
     "steps": "optimiser steps",
-    "batch": "originals in a step, each in ten versions",
+    "batch": "originals in a step, each in sixteen versions",
+    "wholes": "whole photographs in a step, and half as many as there are crops",
+    "last_price": "distance that a dB of pattern costs at the end",
+    "distances": "weight of the full-reference distance's error",
 }
 
 
@@ -58,6 +68,10 @@ def build_parser() -> argparse.ArgumentParser:
     add_data(parser, "folder for checkpoints, log and the exported file")
     add_training(parser, Opposition, _OPTIONS, OPPOSED)
     parser.add_argument("--panel", type=Path, help="folder of the judges' weights (default: IQALOSS_PANEL)")
+    parser.add_argument(
+        "--photographs", type=int, help="learn from so many, chosen by their names (default: all)"
+    )
+    parser.add_argument("--workers", type=int, default=0, help="processes that degrade photographs ahead (default 0)")
     return parser
 
 
@@ -67,35 +81,97 @@ def oppose(arguments: Sequence[str]) -> int:
     plan = begin(given, Opposition, OPPOSED)
     with Stages() as progress:
         run = open_run(given, Recipe(seed=made_with(given.file)["seed"], bf16=False), progress)
-        trainer = trained(given.file, run, plan, given.panel, given.stop)
-        scorer = trainer.finish(read(given.file).to(run.device), SHARE)
-        if trainer.step == plan.steps:
-            refit_overall(scorer, run)
-        found = with_distances(scorer, run)
-    made = json.dumps({**dataclasses.asdict(plan), "step": trainer.step, "share": SHARE})
-    notes = {**notes_of(given.file), "opposition": made}  # of the last, where a file goes through it once more
-    say(f"wrote {save(found, given.out / FILE, dtype=torch.float16, **notes)}")
+        step = trained(given.file, run, plan, given.panel, given.stop, given.workers)
+        if step < plan.steps:
+            say(f"wrote {run.out / AVERAGED}, step {step} of {plan.steps}")
+            return 0
+        scorer = settled(given.file, run.out / AVERAGED, SHARE, run)
+    say(f"wrote {save(scorer, given.out / FILE, dtype=torch.float16, **settled_notes(run.out / AVERAGED, SHARE))}")
     return 0
 
 
-def trained(file: Path, run: Run, plan: Opposition, panel: Path | None, stop: int | None = None) -> OpposedTrainer:
-    """Trains a file's scorer to the end of a plan or to a step, and stores the state every 25 steps."""
+def settle(arguments: Sequence[str]) -> int:
+    """Makes a scorer of averaged weights, where those were trained elsewhere: the last part of the oppose command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m scorer_recipes.mdiqa_mobile settle",
+        description="Mix averaged weights with those that they began with, and fit the overall score once more.",
+    )
+    parser.add_argument("file", type=Path, help="what the training against opponents began with")
+    parser.add_argument("averaged", type=Path, help=f"what it stored as {AVERAGED}")
+    parser.add_argument("--share", type=float, default=SHARE, help=f"share of the trained weights (default {SHARE})")
+    add_data(parser, "folder for the exported file")
+    given = parser.parse_args(arguments)
+    if not 0.0 <= given.share <= 1.0:
+        raise ValueError(f"--share must be in [0, 1], got {given.share}")
+    given.out.mkdir(parents=True, exist_ok=True)
+    with Stages() as progress:
+        run = open_run(given, Recipe(seed=made_with(given.file)["seed"], bf16=False), progress)
+        scorer = settled(given.file, given.averaged, given.share, run)
+    say(f"wrote {save(scorer, given.out / FILE, dtype=torch.float16, **settled_notes(given.averaged, given.share))}")
+    return 0
+
+
+def settled(start: Path, averaged: Path, share: float, run: Run) -> MDIQA:
+    """Returns averaged weights moved towards those that they began with, with a fitted overall score and distances.
+
+    Args:
+        start: File of the scorer as it was.
+        averaged: File of the averaged weights.
+        share: Of the averaged weights.
+        run: Photographs and scores.
+    """
+    scorer = mixed(read(start), read(averaged), share).to(run.device)
+    refit_overall(scorer, run)
+    return with_distances(scorer, run)
+
+
+@torch.no_grad()
+def mixed(start: MDIQA, averaged: MDIQA, share: float) -> MDIQA:
+    """Gives a scorer weights between those that it has and averaged ones."""
+    found = dict(averaged.named_parameters())
+    for name, value in start.named_parameters():
+        value.lerp_(found[name].to(value), share)
+    return start
+
+
+def settled_notes(averaged: Path, share: float) -> dict[str, str]:
+    """Returns what a file says of its making whose averaged weights are in another."""
+    notes = notes_of(averaged)
+    made = json.dumps({**json.loads(notes["opposition"]), "share": share})
+    return {**notes, "opposition": made}
+
+
+def trained(
+    file: Path, run: Run, plan: Opposition, panel: Path | None, stop: int | None = None, workers: int = 0
+) -> int:
+    """Trains a file's scorer to the end of a plan or to a step, and stores the state every 50 steps.
+
+    Returns:
+        The step that it has come to; the averaged weights are in the run's folder.
+    """
     teacher = read(file).freeze().fold().to(run.device)
     scorer, measures = read(file).to(run.device), measures_of(panel, run.device)
     trainer = OpposedTrainer(scorer, teacher, run, plan, starts(run), measures)  # type: ignore[arg-type]
     if (run.out / OPPOSED).is_file():
         trainer.resume()
+
+    def store() -> None:
+        trainer.save()
+        made = json.dumps({**dataclasses.asdict(plan), "step": trainer.step, "photographs": len(run.training)})
+        notes = {**notes_of(file), "opposition": made}  # of the last, where a file goes through it once more
+        save(trainer.averaged(), run.out / AVERAGED, dtype=torch.float16, **notes)
+
     with (run.out / "opposed.csv").open("a", encoding="utf-8") as log:
-        while trainer.step < min(plan.steps, stop or plan.steps):
-            terms = trainer.train_step()
+        for shown in ahead(trainer.pictures, range(trainer.step, min(plan.steps, stop or plan.steps)), workers):
+            terms = trainer.train_step(shown)
             said = " ".join(f"{name} {value:.3f}" for name, value in terms.items())
             run.progress("against opponents", trainer.step, plan.steps, said)
             log.write(f"{trainer.step},{time.time():.1f},{','.join(f'{value:.5f}' for value in terms.values())}\n")
             log.flush()
-            if trainer.step % 25 == 0:
-                trainer.save()
-    trainer.save()
-    return trainer
+            if trainer.step % EVERY == 0:
+                store()
+    store()
+    return trainer.step
 
 
 def read(file: Path) -> MDIQA:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 
 from iqaloss.scorers.base import Request
 from iqaloss.scorers.mdiqa.model import MDIQA
+from scorer_recipes.mdiqa_mobile.speed import fast_format
 from scorer_recipes.mdiqa_mobile.warmstart import trunk_of
 
 SHARPNESS, NOISINESS = "sharpness", "noisiness"
@@ -24,8 +25,9 @@ class Opposition:
     Attributes:
         seed: Every random choice is a function of this seed and the step.
         steps: Optimiser steps.
-        batch: Originals in a step; each is shown in ten versions.
+        batch: Originals in a step; each is shown in sixteen versions.
         sizes: Sides of the originals; one is drawn for each step.
+        climbs: Steps that pictures take up the scorer's own gradient, or down the distance's.
         wholes: Whole photographs in a step, half of them degraded; there are twice as many crops, and most of these are
             shown degraded too.
         whole_sides: Sides of the whole photographs; one is drawn for each step.
@@ -33,8 +35,10 @@ class Opposition:
         slope: Fall of sharpness for a distance that is L1's restoration's.
         noise_slope: Fall of noisiness for the same, from six tenths of it on.
         free_pattern: Rise of a pattern in dB that costs nothing.
-        pattern_price: Distance that each further dB costs, up to ``price_step`` and from twice that on.
+        first_price: Distance that each further dB costs up to ``price_step``.
+        last_price: The same from twice that step on.
         price_step: Step at which the price begins to rise.
+        distances: Weight of the full-reference distance's error.
         learning_rate: Of all but the backbone.
         trunk_rate: Of the backbone.
         warmup: Steps of linear warm-up; a cosine to a fiftieth follows.
@@ -44,23 +48,26 @@ class Opposition:
     """
 
     seed: int = 1
-    steps: int = 300
-    batch: int = 4
-    sizes: tuple[int, ...] = (96,)
-    wholes: int = 4
+    steps: int = 1000
+    batch: int = 12
+    sizes: tuple[int, ...] = (96, 96, 128)
+    climbs: int = 4
+    wholes: int = 8
     whole_sides: tuple[int, ...] = (256, 256, 512)
     crop_sizes: tuple[int, ...] = (64, 96, 128, 192, 256)
     slope: float = 0.4
     noise_slope: float = 0.1
     free_pattern: float = 4.0
-    pattern_price: tuple[float, float] = (0.01, 0.02)
-    price_step: int = 100
-    learning_rate: float = 2e-4
-    trunk_rate: float = 1e-4
+    first_price: float = 0.01
+    last_price: float = 0.02
+    price_step: int = 300
+    distances: float = 2.0
+    learning_rate: float = 3e-4
+    trunk_rate: float = 1.5e-4
     warmup: int = 30
     weight_decay: float = 0.02
     clip: float = 1.0
-    ema: float = 0.985
+    ema: float = 0.99
 
     def rate_factor(self, step: int) -> float:
         """Returns the factor of the learning rates."""
@@ -69,8 +76,8 @@ class Opposition:
 
     def price(self, step: int) -> float:
         """Returns what a dB of pattern costs at a step."""
-        first, last = self.pattern_price
-        return first + (last - first) * min(1.0, max(0.0, (step - self.price_step) / max(1, self.price_step)))
+        rising = min(1.0, max(0.0, (step - self.price_step) / max(1, self.price_step)))
+        return self.first_price + (self.last_price - self.first_price) * rising
 
 
 def parameter_groups(scorer: MDIQA, plan: Opposition) -> list[dict[str, Any]]:
@@ -91,17 +98,61 @@ def parameter_groups(scorer: MDIQA, plan: Opposition) -> list[dict[str, Any]]:
     ]
 
 
+Levels = list[Tensor]
+"""The directions of the backbone's levels, ``[B, C, H, W]`` each."""
+
+
 def scores_of(scorer: MDIQA, images: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the dimensions' scores ``[B, D]`` and the overall score ``[B]``."""
-    found = scorer(images.contiguous(memory_format=torch.channels_last), Request(score=True, dimensions=None))
-    return torch.stack(list(found.dimensions.values()), dim=1), found.score
+    return _seen(scorer, images, Request(score=True, dimensions=None))[:2]
 
 
-def along(images: Tensor, gradient: Tensor, generator: Generator) -> Tensor:
-    """Moves images by half a grey level to six along a gradient, root mean square over the pixels."""
-    unit = gradient / gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
-    far = 0.5 * 12.0 ** torch.rand(len(images), 1, 1, 1, generator=generator) / 255.0
-    return (images + far.to(images) * unit).clamp(0.0, 1.0)
+def seen_by(scorer: MDIQA, images: Tensor) -> tuple[Tensor, Tensor, Levels]:
+    """Returns the dimensions' scores, the overall score, and what the full-reference distance compares."""
+    return _seen(scorer, images, Request(score=True, dimensions=None, features=None))
+
+
+def _seen(scorer: MDIQA, images: Tensor, request: Request) -> tuple[Tensor, Tensor, Levels]:
+    found = scorer(images.contiguous(memory_format=fast_format(images.device)), request)
+    return torch.stack(list(found.dimensions.values()), dim=1), found.score, list(found.features.values())
+
+
+def apart(levels: Levels, others: Levels) -> Tensor:
+    """Returns the distance between levels that have leading dimensions in common, all channels alike.
+
+    Example:
+        >>> apart([torch.zeros(4, 2, 3, 8, 8)], [torch.ones(1, 2, 3, 8, 8)])[:, 0]
+        tensor([3., 3., 3., 3.])
+    """
+    found = [(a - b).square().sum(dim=-3).mean(dim=(-2, -1)) for a, b in zip(levels, others, strict=True)]
+    return torch.stack(found).mean(dim=0)
+
+
+def root(distances: Tensor) -> Tensor:
+    """Returns roots, in which large distances do not rule; without an infinite slope where there is none."""
+    return (distances + 0.01).sqrt()
+
+
+def along(
+    images: Tensor, rising: Callable[[Tensor], Tensor], generator: Generator, steps: int = 1, farthest: float = 8.0
+) -> Tensor:
+    """Moves images up the gradient of what rises, by half a grey level to eight altogether, root mean square.
+
+    Args:
+        images: ``[B, 3, H, W]``.
+        rising: Images to a sum, with a graph.
+        generator: Draws how far each is moved.
+        steps: Equal steps, each along the gradient of its own place.
+        farthest: The longest way in grey levels.
+    """
+    far = 0.5 * (2.0 * farthest) ** torch.rand(len(images), 1, 1, 1, generator=generator) / 255.0
+    far, moved = far.to(images) / steps, images
+    for _ in range(steps):
+        moved = moved.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(rising(moved), moved)
+        unit = gradient / gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
+        moved = (moved.detach() + far * unit).clamp(0.0, 1.0)
+    return moved
 
 
 def wanted_falls(

@@ -12,7 +12,7 @@ import torch
 
 from iqaloss._errors import check_device
 from iqaloss.evaluation.probes.pictures import Report
-from scorer_recipes.mdiqa_mobile.data import DecodedImages, read_rated, split_rows
+from scorer_recipes.mdiqa_mobile.data import DecodedImages, read_rated, some_of, split_rows
 from scorer_recipes.mdiqa_mobile.recipe import Recipe
 from scorer_recipes.mdiqa_mobile.run import Run
 from scorer_recipes.mdiqa_mobile.speed import keep_memory
@@ -62,7 +62,10 @@ def begin(given: argparse.Namespace, settings: type[S], *states: str) -> S:
 
 def open_run(given: argparse.Namespace, recipe: Recipe, progress: Report) -> Run:
     """Reads the photographs that the options name."""
-    rated = read_rated(given.data)
+    rated, count = read_rated(given.data), getattr(given, "photographs", None)
+    training = split_rows(rated)[0]
+    if count is not None:
+        rated = some_of(rated, training, count)
+        training = list(range(count))
     images = DecodedImages(rated, given.cache or given.out / PHOTOGRAPHS)
-    device = getattr(given, "device", "cpu")
-    return Run(images, rated, split_rows(rated)[0], recipe, given.out, progress, device)
+    return Run(images, rated, training, recipe, given.out, progress, getattr(given, "device", "cpu"))

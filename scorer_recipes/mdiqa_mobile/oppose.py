@@ -38,10 +38,6 @@ START = Path(__file__).parent.parent.parent / "examples" / "demo" / "start.safet
 SMALL = Training(steps=600, rate=2e-3, batch=12, side=96)
 WIDTH, BLOCKS, PICTURES = 32, 2, 400
 
-SHARE = 0.8
-"""Of the trained weights in what is exported. The rest are those that it began with, which agree better with people
-(Wortsman et al., CVPR 2022, arXiv 2109.01903)."""
-
 AVERAGED = "averaged.safetensors"
 """Where the averaged weights go, before :func:`settled`."""
 
@@ -53,7 +49,6 @@ _OPTIONS = {
     "steps": "optimiser steps",
     "batch": "originals in a step, each in sixteen versions",
     "wholes": "whole photographs in a step, and half as many as there are crops",
-    "last_price": "distance that a dB of pattern costs at the end",
     "distances": "weight of the full-reference distance's error",
 }
 
@@ -68,9 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_data(parser, "folder for checkpoints, log and the exported file")
     add_training(parser, Opposition, _OPTIONS, OPPOSED)
     parser.add_argument("--panel", type=Path, help="folder of the judges' weights (default: IQALOSS_PANEL)")
-    parser.add_argument(
-        "--photographs", type=int, help="learn from so many, chosen by their names (default: all)"
-    )
+    parser.add_argument("--photographs", type=int, help="learn from so many, chosen by their names (default: all)")
     parser.add_argument("--workers", type=int, default=0, help="processes that degrade photographs ahead (default 0)")
     return parser
 
@@ -85,8 +78,8 @@ def oppose(arguments: Sequence[str]) -> int:
         if step < plan.steps:
             say(f"wrote {run.out / AVERAGED}, step {step} of {plan.steps}")
             return 0
-        scorer = settled(given.file, run.out / AVERAGED, SHARE, run)
-    say(f"wrote {save(scorer, given.out / FILE, dtype=torch.float16, **settled_notes(run.out / AVERAGED, SHARE))}")
+        scorer = settled(run.out / AVERAGED, run)
+    say(f"wrote {save(scorer, given.out / FILE, dtype=torch.float16, **notes_of(run.out / AVERAGED))}")
     return 0
 
 
@@ -94,51 +87,29 @@ def settle(arguments: Sequence[str]) -> int:
     """Makes a scorer of averaged weights, where those were trained elsewhere: the last part of the oppose command."""
     parser = argparse.ArgumentParser(
         prog="python -m scorer_recipes.mdiqa_mobile settle",
-        description="Mix averaged weights with those that they began with, and fit the overall score once more.",
+        description="Fit the overall score of averaged weights to people, and measure which channels see what.",
     )
-    parser.add_argument("file", type=Path, help="what the training against opponents began with")
-    parser.add_argument("averaged", type=Path, help=f"what it stored as {AVERAGED}")
-    parser.add_argument("--share", type=float, default=SHARE, help=f"share of the trained weights (default {SHARE})")
+    parser.add_argument("averaged", type=Path, help=f"what the training against opponents stored as {AVERAGED}")
     add_data(parser, "folder for the exported file")
     given = parser.parse_args(arguments)
-    if not 0.0 <= given.share <= 1.0:
-        raise ValueError(f"--share must be in [0, 1], got {given.share}")
     given.out.mkdir(parents=True, exist_ok=True)
     with Stages() as progress:
-        run = open_run(given, Recipe(seed=made_with(given.file)["seed"], bf16=False), progress)
-        scorer = settled(given.file, given.averaged, given.share, run)
-    say(f"wrote {save(scorer, given.out / FILE, dtype=torch.float16, **settled_notes(given.averaged, given.share))}")
+        run = open_run(given, Recipe(seed=made_with(given.averaged)["seed"], bf16=False), progress)
+        scorer = settled(given.averaged, run)
+    say(f"wrote {save(scorer, given.out / FILE, dtype=torch.float16, **notes_of(given.averaged))}")
     return 0
 
 
-def settled(start: Path, averaged: Path, share: float, run: Run) -> MDIQA:
-    """Returns averaged weights moved towards those that they began with, with a fitted overall score and distances.
+def settled(averaged: Path, run: Run) -> MDIQA:
+    """Returns averaged weights with an overall score that is fitted to people, and with distances.
 
     Args:
-        start: File of the scorer as it was.
         averaged: File of the averaged weights.
-        share: Of the averaged weights.
         run: Photographs and scores.
     """
-    scorer = mixed(read(start), read(averaged), share).to(run.device)
+    scorer = read(averaged).to(run.device)
     refit_overall(scorer, run)
     return with_distances(scorer, run)
-
-
-@torch.no_grad()
-def mixed(start: MDIQA, averaged: MDIQA, share: float) -> MDIQA:
-    """Gives a scorer weights between those that it has and averaged ones."""
-    found = dict(averaged.named_parameters())
-    for name, value in start.named_parameters():
-        value.lerp_(found[name].to(value), share)
-    return start
-
-
-def settled_notes(averaged: Path, share: float) -> dict[str, str]:
-    """Returns what a file says of its making whose averaged weights are in another."""
-    notes = notes_of(averaged)
-    made = json.dumps({**json.loads(notes["opposition"]), "share": share})
-    return {**notes, "opposition": made}
 
 
 def trained(

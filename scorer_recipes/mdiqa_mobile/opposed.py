@@ -137,7 +137,7 @@ class OpposedTrainer:
             far = self.far(versions, originals)
             rise = torch.stack([pattern_rise(some, originals) for some in versions]).to(far)
             rise = (rise - plan.free_pattern).clamp_min(0.0)
-            pattern = plan.price(self.step) * rise
+            pattern = plan.pattern_price * rise
             seen, said = (kind.unflatten(0, (count + 1, -1)) for kind in self._taught(shown))
             coarse = F.avg_pool2d(gaussian_blur(shown, WIDE), 2)
             low = self._taught(coarse)[0].unflatten(0, (count + 1, -1))

@@ -35,9 +35,7 @@ class Opposition:
         slope: Fall of sharpness for a distance that is L1's restoration's.
         noise_slope: Fall of noisiness for the same, from six tenths of it on.
         free_pattern: Rise of a pattern in dB that costs nothing.
-        first_price: Distance that each further dB costs up to ``price_step``.
-        last_price: The same from twice that step on.
-        price_step: Step at which the price begins to rise.
+        pattern_price: Distance that each further dB costs.
         distances: Weight of the full-reference distance's error.
         learning_rate: Of all but the backbone.
         trunk_rate: Of the backbone.
@@ -48,7 +46,7 @@ class Opposition:
     """
 
     seed: int = 1
-    steps: int = 1000
+    steps: int = 300
     batch: int = 12
     sizes: tuple[int, ...] = (96, 96, 128)
     climbs: int = 4
@@ -58,9 +56,7 @@ class Opposition:
     slope: float = 0.4
     noise_slope: float = 0.1
     free_pattern: float = 4.0
-    first_price: float = 0.01
-    last_price: float = 0.02
-    price_step: int = 300
+    pattern_price: float = 0.01
     distances: float = 2.0
     learning_rate: float = 3e-4
     trunk_rate: float = 1.5e-4
@@ -73,11 +69,6 @@ class Opposition:
         """Returns the factor of the learning rates."""
         done = step / self.steps
         return min(1.0, (step + 1) / self.warmup) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * done)))
-
-    def price(self, step: int) -> float:
-        """Returns what a dB of pattern costs at a step."""
-        rising = min(1.0, max(0.0, (step - self.price_step) / max(1, self.price_step)))
-        return self.first_price + (self.last_price - self.first_price) * rising
 
 
 def parameter_groups(scorer: MDIQA, plan: Opposition) -> list[dict[str, Any]]:
@@ -129,8 +120,11 @@ def apart(levels: Levels, others: Levels) -> Tensor:
 
 
 def root(distances: Tensor) -> Tensor:
-    """Returns roots, in which large distances do not rule; without an infinite slope where there is none."""
-    return (distances + 0.01).sqrt()
+    """Returns roots, in which large distances do not rule; without an infinite slope where there is none.
+
+    What rounding leaves below nothing, as of two blank pictures, is nothing.
+    """
+    return (distances.clamp_min(0.0) + 0.01).sqrt()
 
 
 def along(

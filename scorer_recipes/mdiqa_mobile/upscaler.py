@@ -51,6 +51,7 @@ def shrinkage(strength: float) -> float:
     return 1.0 + 3.5 * strength
 
 
+@torch.enable_grad()  # whoever asks for what is done to photographs may be in the middle of measuring
 def train_upscaler(images: DecodedImages, clean: list[int], seed: int, cache: Path, progress: Report) -> Upscaler:
     """Trains the network with L1 on crops of clean photographs, or reads it from a file that an earlier run wrote.
 

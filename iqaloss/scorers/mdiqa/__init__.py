@@ -76,9 +76,9 @@ register_scorer(
         },
         embedded=EmbeddedFile(
             "mdiqa-mobile.safetensors",
-            "d64aa7282b8999880bafb64a45f01c7033f99d2eb3de2c8f8fe7f2d39ca03047",
+            "47a619c131b418e1d2859ef7d02befaec93375d1c7b65563c5fbf4b95b6db7b3",
             "see mdiqa-mobile.md",
-            version=2,
+            version=3,
             taught_by=("vgg",),
         ),
     ),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from iqaloss._errors import check_number
-
 TECHNICAL = ("brightness", "colorfulness", "contrast", "noisiness", "sharpness")
 """The technical dimensions, as SPAQ defines them; a high noisiness score means little noise."""
 
@@ -84,17 +82,11 @@ class MDIQAConfig:
         fusion: How the dimensions become one score.
         compare_levels: Whether full-reference mode compares the levels of the first branch's backbone, with weights for
             each dimension, instead of the dimensions' own maps, which see no finer than 32 pixels.
-        blur: Standard deviation in pixels of a Gaussian before everything else; 0 for none. A stem with a stride
-            aliases the finest detail, and its gradient answers with patterns of two and four pixels.
     """
 
     branches: tuple[BranchConfig, ...]
     fusion: FusionConfig
     compare_levels: bool = False
-    blur: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_number("blur", self.blur, least=0.0)
 
     @property
     def dimensions(self) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from iqaloss.scorers.base import Request, ScoreOutput, Scorer
 from iqaloss.scorers.cards import ScorerCard
-from iqaloss.scorers.layers.blur import gaussian_blur
 from iqaloss.scorers.mdiqa.clip import ClipTokens
 from iqaloss.scorers.mdiqa.config import MDIQAConfig
 from iqaloss.scorers.mdiqa.fusion import LocalScore, MapWeights, PooledWeights, StatisticScores
@@ -137,8 +136,6 @@ class MDIQA(Scorer):
         mapped = everything if local else () if leveled else request.features or ()
         weighted = request.score or "weights" in extras
 
-        if self.config.blur:
-            images = gaussian_blur(images, self.config.blur)
         normalized = self.normalize(images)
         found = self._run_branches(normalized, scored, mapped, weighted, leveled)
         added = None

@@ -64,7 +64,7 @@ def main() -> None:
     ours: dict[str, Loss] = {
         f"`MDIQALoss`, {mode}{f', prefilter {sigma}' if sigma else ''}": MDIQALoss(mode=mode, prefilter=sigma)
         for mode in ("nr", "fr")
-        for sigma in (None, 0.8)
+        for sigma in (None, 0.8, 1.2)
     }
     print("| loss | under noise of half a grey level | in bfloat16 |\n|---|---:|---:|")
     for name, loss in ours.items():

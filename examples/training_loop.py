@@ -14,7 +14,7 @@ def main(steps: int = 20) -> list[float]:
     torch.manual_seed(0)
     photo = torch.from_numpy(data.astronaut()).permute(2, 0, 1).float() / 255
     net = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 12, 3, padding=1), nn.PixelShuffle(2))
-    perceptual = MDIQALoss(weights={"sharpness": 2.0}, loss_weight=0.1)  # more sharpness
+    perceptual = MDIQALoss(weights={"sharpness": 2.0}, prefilter=1.2, loss_weight=0.2)  # more sharpness
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
     history = []
     for step in range(steps):

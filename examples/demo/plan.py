@@ -68,9 +68,9 @@ class Plan:
     patch: int = 192
     features: int = 32
     blocks: int = 8
-    loss_weight: float = 0.1
+    loss_weight: float = 0.2
     mode: str = "nr"
-    options: Mapping[str, Any] = field(default_factory=lambda: {"prefilter": 0.8})
+    options: Mapping[str, Any] = field(default_factory=lambda: {"prefilter": 1.2})
     minutes: float = 6.0
     scorer: str | Mapping[str, Any] = "mdiqa-mobile"
     start: Path | None = START_FILE

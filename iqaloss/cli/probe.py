@@ -46,7 +46,7 @@ def probe(
         Path | None, typer.Option(help="A loss: folder of the panel's weights; the variable IQALOSS_PANEL by default.")
     ] = None,
     weight: Annotated[
-        float | None, typer.Option(help="A loss: its weight beside L1; its own, or 0.03 (prefilter: 0.1, FR: 1).")
+        float | None, typer.Option(help="A loss: its weight beside L1; its own, or 0.03 (prefilter: 0.2, FR: 1).")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A loss: a first look, fewer pictures and steps.")] = False,
     device: Device = None,

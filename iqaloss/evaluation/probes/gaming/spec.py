@@ -16,7 +16,7 @@ from iqaloss.losses.registry import LossSpec, list_losses, loss_class
 from iqaloss.losses.schedule import Schedule
 from iqaloss.scorers.registry import entry, list_scorers
 
-RECOMMENDED = {"nr": 0.1, "fr": 1.0, "both": 0.1}
+RECOMMENDED = {"nr": 0.2, "fr": 1.0, "both": 0.2}
 """Mode to the weight beside an L1 loss of weight 1, as in ``restoration_recipes/``, whose losses have a prefilter."""
 
 UNFILTERED = {"nr": 0.03, "fr": 1.0, "both": 0.03}
@@ -169,8 +169,8 @@ def recommended_weight(spec: LossSpec) -> float:
     """Returns the weight beside L1: the loss's own at the end of training, else what is recommended for its mode.
 
     Example:
-        >>> recommended_weight(read_loss("MDIQALoss")), recommended_weight(read_loss("MDIQALoss(prefilter=0.8)"))
-        (0.03, 0.1)
+        >>> recommended_weight(read_loss("MDIQALoss")), recommended_weight(read_loss("MDIQALoss(prefilter=1.2)"))
+        (0.03, 0.2)
     """
     given = spec.options.get("loss_weight")
     if given is None:

@@ -58,15 +58,16 @@ chosen by their names, on one NVIDIA H200, five minutes; then the overall score 
         --panel WEIGHTS --device cuda --workers 4 --out opposed
     python -m scorer_recipes.mdiqa_mobile settle opposed/averaged.safetensors --data BIQ2021 --out run
 
-The first command of this section does the same in one go, on all photographs. Eight restoration networks, the demo's and
-a small one four times each, learn beside the scorer to please it, two more to please LPIPS-VGG and DISTS, and all start
-anew every hundred steps or so. What they draw, what L1 draws, and what lies half a grey level to eight up the scorer's
-own gradient (four steps) or down the judges' distance are shown beside their original; how far sharpness and the overall
-score fall from the original to each, and how far its full-reference distance is, are tied to how much worse that looks
-to LPIPS-VGG and DISTS, and to its pattern. So a way up the gradient is worth what it is worth. Version 1 teaches what it
-knew of photographs, degraded photographs and crops. Last, the overall score is fitted to people once more. **LPIPS-VGG
-and DISTS have no say over it therefore** (LPIPS, BSD-2-Clause, DISTS, MIT, both on torchvision's VGG-16): judge it by
-others. Version 2 had half of the opponents and no distance. What else was tried: `scorer_recipes/mdiqa_mobile/LOG.md`.
+The first command of this section does the same in one go, on all photographs. Eight restoration networks, the demo's
+and a small one four times each, learn beside the scorer to please it, two more to please LPIPS-VGG and DISTS, and all
+start anew every hundred steps or so. What they draw, what L1 draws, and what lies half a grey level to eight up the
+scorer's own gradient (four steps) or down the judges' distance are shown beside their original; how far sharpness and
+the overall score fall from the original to each, and how far its full-reference distance is, are tied to how much worse
+that looks to LPIPS-VGG and DISTS, and to its pattern. So a way up the gradient is worth what it is worth. Version 1
+teaches what it knew of photographs, degraded photographs and crops. Last, the overall score is fitted to people once
+more. **LPIPS-VGG and DISTS have no say over it therefore** (LPIPS, BSD-2-Clause, DISTS, MIT, both on torchvision's
+VGG-16): judge it by others. Version 2 had half of the opponents and no distance. What else was tried:
+`scorer_recipes/mdiqa_mobile/LOG.md`.
 
 ## As a loss
 

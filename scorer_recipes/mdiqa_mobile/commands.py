@@ -43,7 +43,7 @@ Five stages, each stored in --out, so that --resume goes on where a run was cut 
 4. Heads and statistics block are weighed in every dimension, and the overall score is fitted once more to what the
    trained scorer sees. Which channels of the backbone speak for which dimension is measured (alone: command compare).
 5. With --panel, the scorer is trained on, in OUT/opposed, against restoration networks that learn beside it to please
-   it (alone: command oppose).
+   it (alone: command oppose, on a GPU by choice; settle makes a scorer of the weights that it averaged).
 The official test table is never opened. On a CPU set OMP_WAIT_POLICY=passive when other work shares the cores; with
 --device cuda the networks are on a GPU, and photographs are still read and degraded on the CPU.
 """

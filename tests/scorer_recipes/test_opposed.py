@@ -249,3 +249,8 @@ def test_the_command_goes_on_and_writes_a_scorer(
     scorer = create_scorer("mdiqa-mobile", written)
     assert json.loads(read_metadata(written)["opposition"])["step"] == 2
     assert 0.0 < scorer(torch.rand(1, 3, 64, 64)).score.item() < 1.0
+    elsewhere = [str(tmp_path / "averaged.safetensors"), "--data", str(photographs), "--out", str(tmp_path / "settled")]
+    assert main(["settle", *elsewhere]) == 0
+    settled = create_scorer("mdiqa-mobile", tmp_path / "settled" / "mdiqa-mobile.safetensors")
+    for name, value in scorer.state_dict().items():
+        assert torch.equal(value, settled.state_dict()[name]), name

@@ -27,7 +27,7 @@ class Opposition:
         steps: Optimiser steps.
         batch: Originals in a step; each is shown in sixteen versions.
         sizes: Sides of the originals; one is drawn for each step.
-        climbs: Steps that pictures take up the scorer's own gradient, or down the distance's.
+        climbs: Steps that pictures take up the scorer's own gradient; down the distance's they take one.
         wholes: Whole photographs in a step, half of them degraded; there are twice as many crops, and most of these are
             shown degraded too.
         whole_sides: Sides of the whole photographs; one is drawn for each step.

@@ -132,14 +132,15 @@ def trained(
         notes = {**notes_of(file), "opposition": made}  # of the last, where a file goes through it once more
         save(trainer.averaged(), run.out / AVERAGED, dtype=torch.float16, **notes)
 
+    last = min(plan.steps, stop or plan.steps)
     with (run.out / "opposed.csv").open("a", encoding="utf-8") as log:
-        for shown in ahead(trainer.pictures, range(trainer.step, min(plan.steps, stop or plan.steps)), workers):
+        for shown in ahead(trainer.pictures, range(trainer.step, last), workers):
             terms = trainer.train_step(shown)
             said = " ".join(f"{name} {value:.3f}" for name, value in terms.items())
             run.progress("against opponents", trainer.step, plan.steps, said)
             log.write(f"{trainer.step},{time.time():.1f},{','.join(f'{value:.5f}' for value in terms.values())}\n")
             log.flush()
-            if trainer.step % EVERY == 0:
+            if trainer.step % EVERY == 0 and trainer.step < last:
                 store()
     store()
     return trainer.step

@@ -195,7 +195,5 @@ class OpposedTrainer:
     def averaged(self) -> MDIQA:
         """Returns a scorer with the averaged weights."""
         found = self.scorer.copy()
-        self.average.swap(self.scorer)
-        found.load_state_dict(self.scorer.state_dict())
-        self.average.swap(self.scorer)
+        found.load_state_dict({**found.state_dict(), **self.average.kept})
         return found  # type: ignore[return-value]

@@ -127,9 +127,7 @@ def root(distances: Tensor) -> Tensor:
     return (distances.clamp_min(0.0) + 0.01).sqrt()
 
 
-def along(
-    images: Tensor, rising: Callable[[Tensor], Tensor], generator: Generator, steps: int = 1, farthest: float = 8.0
-) -> Tensor:
+def along(images: Tensor, rising: Callable[[Tensor], Tensor], generator: Generator, steps: int = 1) -> Tensor:
     """Moves images up the gradient of what rises, by half a grey level to eight altogether, root mean square.
 
     Args:
@@ -137,9 +135,8 @@ def along(
         rising: Images to a sum, with a graph.
         generator: Draws how far each is moved.
         steps: Equal steps, each along the gradient of its own place.
-        farthest: The longest way in grey levels.
     """
-    far = 0.5 * (2.0 * farthest) ** torch.rand(len(images), 1, 1, 1, generator=generator) / 255.0
+    far = 0.5 * 16.0 ** torch.rand(len(images), 1, 1, 1, generator=generator) / 255.0
     far, moved = far.to(images) / steps, images
     for _ in range(steps):
         moved = moved.detach().requires_grad_()

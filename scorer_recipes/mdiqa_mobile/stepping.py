@@ -97,7 +97,7 @@ def ahead(pictures: StepPictures, steps: range, workers: int) -> Iterable[Shown]
         workers: Processes that work ahead; 0 for none.
     """
     fork = "fork" if workers else None  # what is done to photographs holds functions that cannot be sent
-    loader = DataLoader(
+    return DataLoader(
         pictures,
         batch_size=None,
         sampler=steps,
@@ -105,4 +105,3 @@ def ahead(pictures: StepPictures, steps: range, workers: int) -> Iterable[Shown]
         multiprocessing_context=fork,
         prefetch_factor=4 if workers else None,
     )
-    return loader
